@@ -1,0 +1,1 @@
+"""Budstikke: the mailing service behind a CRM's marketing screens."""
