@@ -1,0 +1,1 @@
+"""persons, companies: the address book kept in step with the CRM."""
