@@ -1,0 +1,75 @@
+"""Selections and imports."""
+
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from app.platform.tables import Row, choice, json_field, moment, reference
+
+
+class Selection(Row, table=True):
+    """A saved set of persons: a static list."""
+
+    name: str
+    description: str | None = None
+    updated_at: datetime = moment(default_now=True)
+
+
+class SelectionMember(SQLModel, table=True):
+    """A person in a static selection."""
+
+    __tablename__ = "selection_member"
+
+    selection_id: int = Field(
+        sa_type=sa.BigInteger, primary_key=True, sa_column_args=[sa.ForeignKey("selection.id", ondelete="CASCADE")]
+    )
+    person_id: int = Field(
+        sa_type=sa.BigInteger,
+        primary_key=True,
+        index=True,
+        sa_column_args=[sa.ForeignKey("person.id", ondelete="CASCADE")],
+    )
+
+
+class ExistingPersons(StrEnum):
+    """What an import does with a person it finds."""
+
+    OVERWRITE = "overwrite"
+    FILL_EMPTY = "fill_empty"
+    SKIP = "skip"
+
+
+class Import(Row, table=True):
+    """A file that becomes persons. `next_row` moves with each committed batch, so a crash repeats no row."""
+
+    file_id: int | None = reference("stored_file.id", on_delete="SET NULL", nullable=True)
+    file_name: str
+    operation_id: int = reference("operation.id")
+    selection_id: int | None = reference("selection.id", on_delete="SET NULL", nullable=True)
+    existing: ExistingPersons = choice(ExistingPersons, name="existing", default=ExistingPersons.OVERWRITE)
+    mapping: dict[str, str] | None = json_field(nullable=True)
+    consent_basis: str | None = Field(default=None, description="the statement that consent was given (D20)")
+    consent_source: str | None = None
+    consent_date: date | None = None
+    detected: dict[str, Any] | None = json_field(nullable=True)
+    next_row: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    rows: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    created: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    updated: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    rejected: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+
+
+class ImportProblem(Row, table=True):
+    """What is wrong with one row; `rejected` rows became no person, the others lost a field."""
+
+    __tablename__ = "import_problem"
+
+    import_id: int = reference("import.id")
+    row_number: int
+    field: str | None = None
+    code: str
+    detail: str
+    rejected: bool

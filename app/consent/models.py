@@ -1,0 +1,115 @@
+"""Consent, subscriptions and blocked addresses."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from app.platform.tables import Row, choice, moment, reference
+
+
+class Purpose(StrEnum):
+    """What a person permits. Tracking is apart from receiving (D43)."""
+
+    E_MARKETING = "e_marketing"
+    TRACK_OPENS = "track_opens"
+    TRACK_CLICKS = "track_clicks"
+
+
+class ConsentAction(StrEnum):
+    """What a ledger line says."""
+
+    GIVEN = "given"
+    WITHDRAWN = "withdrawn"
+
+
+class LegalBasis(StrEnum):
+    """GDPR article 6 (1)."""
+
+    CONSENT = "consent"
+    CONTRACT = "contract"
+    LEGITIMATE_INTEREST = "legitimate_interest"
+
+
+class Consent(Row, table=True):
+    """One line of the append-only ledger, of a person or of an address that matches none (D20).
+
+    A trigger refuses changes; `person_id` has no foreign key, since proof of consent outlives the person.
+    """
+
+    __table_args__ = (
+        sa.Index("consent_person_purpose_idx", "person_id", "purpose"),
+        sa.Index("consent_address_idx", "email_key", postgresql_where=sa.text("email_key IS NOT NULL")),
+        sa.CheckConstraint("person_id IS NOT NULL OR email_key IS NOT NULL", name="subject"),
+    )
+
+    person_id: int | None = Field(default=None, sa_type=sa.BigInteger)
+    email_key: str | None = None
+    purpose: Purpose = choice(Purpose, name="purpose")
+    action: ConsentAction = choice(ConsentAction, name="action")
+    legal_basis: LegalBasis = choice(LegalBasis, name="legal_basis", default=LegalBasis.CONSENT)
+    source: str = Field(description="where it was given: an import's file, a page, an API client")
+    text_version: str | None = None
+    valid_from: datetime = moment(default_now=True)
+    recorded_by: str | None = None
+
+
+class ConsentState(SQLModel, table=True):
+    """What the ledger says now, per person and purpose; written by the statement that appends to the ledger."""
+
+    __tablename__ = "consent_state"
+
+    person_id: int = Field(
+        sa_type=sa.BigInteger, primary_key=True, sa_column_args=[sa.ForeignKey("person.id", ondelete="CASCADE")]
+    )
+    purpose: str = Field(primary_key=True)
+    given: bool
+    consent_id: int = Field(sa_type=sa.BigInteger, sa_column_args=[sa.ForeignKey("consent.id", ondelete="CASCADE")])
+
+
+class SubscriptionType(Row, table=True):
+    """The kind of mailing a person says yes to."""
+
+    __tablename__ = "subscription_type"
+
+    name: str = Field(unique=True)
+    description: str | None = None
+
+
+class Subscription(SQLModel, table=True):
+    """A person's yes or no to a subscription type."""
+
+    person_id: int = Field(
+        sa_type=sa.BigInteger, primary_key=True, sa_column_args=[sa.ForeignKey("person.id", ondelete="CASCADE")]
+    )
+    subscription_type_id: int = Field(
+        sa_type=sa.BigInteger,
+        primary_key=True,
+        sa_column_args=[sa.ForeignKey("subscription_type.id", ondelete="CASCADE")],
+    )
+    subscribed: bool
+    source: str
+    changed_at: datetime = moment(default_now=True)
+
+
+class BlockReason(StrEnum):
+    """Why no mailing may go to an address."""
+
+    HARD_BOUNCE = "hard_bounce"
+    REPEATED_BOUNCES = "repeated_bounces"
+    COMPLAINT = "complaint"
+    UNSUBSCRIBED_ALL = "unsubscribed_all"
+    MANUAL = "manual"
+
+
+class BlockedAddress(Row, table=True):
+    """An address no mailing may go to, by address and not by person."""
+
+    __tablename__ = "blocked_address"
+
+    email: str
+    email_key: str = Field(unique=True)
+    reason: BlockReason = choice(BlockReason, name="reason")
+    origin: str = Field(description="what led to it, such as the words of a bounce")
+    mailing_id: int | None = reference("mailing.id", on_delete="SET NULL", nullable=True)

@@ -1,0 +1,18 @@
+"""Templates: reusable content."""
+
+from datetime import datetime
+
+from sqlmodel import Field
+
+from app.platform.tables import Row, moment
+
+
+class Template(Row, table=True):
+    """Content to begin a mailing from."""
+
+    name: str
+    subject: str = ""
+    html: str = ""
+    text: str | None = Field(default=None, description="the text part; derived from the HTML when not written")
+    version: int = Field(default=1, sa_column_kwargs={"server_default": "1"})
+    updated_at: datetime = moment(default_now=True)

@@ -1,0 +1,21 @@
+"""Reading templates."""
+
+from collections.abc import Sequence
+
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.content.models import Template
+
+
+async def find_template(session: AsyncSession, *, template_id: int) -> Template | None:
+    """Return a template, or None."""
+    return await session.get(Template, template_id)
+
+
+async def page_of_templates(session: AsyncSession, *, after: int | None, limit: int) -> Sequence[Template]:
+    """Return at most `limit + 1` templates with ids over `after`, in the order of their ids."""
+    query = select(Template).order_by(col(Template.id)).limit(limit + 1)
+    if after is not None:
+        query = query.where(col(Template.id) > after)
+    return (await session.exec(query)).all()

@@ -1,0 +1,82 @@
+"""`/v1/templates` and `/v1/merge-tags`."""
+
+from fastapi import Request, Response
+
+from app.content import queries, service
+from app.content.errors import InvalidContent, TemplateNotFound
+from app.content.merge_tags import CATALOGUE
+from app.content.models import Template
+from app.content.schemas import MergeTagOut, TemplateIn, TemplateOut, TemplatePatch
+from app.platform.auth import MailingsRead, MailingsWrite
+from app.platform.errors import PreconditionFailed, declare
+from app.platform.http import Session, check_match, etag, router
+from app.platform.pages import Cursor, Limit, Page, page_of, read_cursor
+
+routes = router(tag="templates")
+
+
+def show(template: Template) -> TemplateOut:
+    """Return a template as the API shows it."""
+    return TemplateOut(**template.model_dump())
+
+
+@routes.post(
+    "/v1/templates", operation_id="create_template", status_code=201, responses=declare(InvalidContent),
+    summary="Create a template",
+)  # fmt: skip
+async def create_template(caller: MailingsWrite, session: Session, body: TemplateIn, response: Response) -> TemplateOut:
+    """Add a template. Unknown merge tags are refused with line and column."""
+    template = await service.create_template(session, fields=body.model_dump())
+    response.headers["ETag"] = etag(template.version)
+    return show(template)
+
+
+@routes.get("/v1/templates", operation_id="list_templates", responses=declare(), summary="List templates")
+async def list_templates(
+    caller: MailingsRead, session: Session, limit: Limit = 50, cursor: Cursor = None
+) -> Page[TemplateOut]:
+    """List templates, oldest first."""
+    rows = await queries.page_of_templates(session, after=read_cursor(cursor), limit=limit)
+    return Page[TemplateOut](**page_of(rows, limit=limit, show=show))
+
+
+@routes.get(
+    "/v1/templates/{template_id}", operation_id="get_template", responses=declare(TemplateNotFound),
+    summary="Get a template",
+)  # fmt: skip
+async def get_template(caller: MailingsRead, session: Session, template_id: int, response: Response) -> TemplateOut:
+    """Return one template; its `ETag` can be sent back as `If-Match`."""
+    template = await service.read_template(session, template_id=template_id)
+    response.headers["ETag"] = etag(template.version)
+    return show(template)
+
+
+@routes.patch(
+    "/v1/templates/{template_id}", operation_id="update_template",
+    responses=declare(TemplateNotFound, PreconditionFailed, InvalidContent), summary="Change a template",
+)  # fmt: skip
+async def update_template(
+    caller: MailingsWrite, session: Session, template_id: int, body: TemplatePatch, request: Request, response: Response
+) -> TemplateOut:
+    """Change the fields that are sent. With `If-Match`, only if nobody else changed it in between."""
+    template = await service.read_template(session, template_id=template_id)
+    check_match(request, template.version)
+    fields = body.model_dump(exclude_unset=True)
+    template = await service.change_template(session, template=template, fields=fields)
+    response.headers["ETag"] = etag(template.version)
+    return show(template)
+
+
+@routes.delete(
+    "/v1/templates/{template_id}", operation_id="delete_template", status_code=204,
+    responses=declare(TemplateNotFound), summary="Delete a template",
+)  # fmt: skip
+async def delete_template(caller: MailingsWrite, session: Session, template_id: int) -> None:
+    """Delete a template. Mailings made from it keep their content."""
+    await service.delete_template(session, template_id=template_id)
+
+
+@routes.get("/v1/merge-tags", operation_id="list_merge_tags", responses=declare(), summary="List merge tags")
+async def list_merge_tags(caller: MailingsRead) -> list[MergeTagOut]:
+    """List the merge tags that subject, HTML and text may use."""
+    return [MergeTagOut(tag=tag.name, description=tag.description) for tag in CATALOGUE]

@@ -1,0 +1,62 @@
+"""Templates, checked when they are saved."""
+
+from typing import Any
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.content import queries
+from app.content.errors import InvalidContent, TemplateNotFound
+from app.content.merge_tags import MergeTagError, parse
+from app.content.models import Template
+from app.platform.clock import now
+from app.platform.errors import InvalidField
+
+MAX_REPORTED = 100  # errors; a person mends the first ones first
+
+
+def check_content(*, subject: str, html: str, text: str | None) -> None:
+    """Raise InvalidContent with line and column of every unknown or broken merge tag (D11)."""
+    found: list[InvalidField] = []
+    for where, content in (("subject", subject), ("html", html), ("text", text or "")):
+        try:
+            parse(content, where=where, html=where == "html")
+        except MergeTagError as error:
+            found.extend(
+                InvalidField(pointer=f"#/{where}", detail=f"Line {fault.line}, column {fault.column}: {fault.message}")
+                for fault in error.faults
+            )
+    if found:
+        raise InvalidContent(f"{len(found)} merge tag(s) are wrong.", errors=found[:MAX_REPORTED])
+
+
+async def create_template(session: AsyncSession, *, fields: dict[str, Any]) -> Template:
+    """Add a template; raises InvalidContent."""
+    template = Template(**fields)
+    check_content(subject=template.subject, html=template.html, text=template.text)
+    session.add(template)
+    await session.flush()
+    await session.refresh(template)
+    return template
+
+
+async def read_template(session: AsyncSession, *, template_id: int) -> Template:
+    """Return a template; raises TemplateNotFound."""
+    template = await queries.find_template(session, template_id=template_id)
+    if template is None:
+        raise TemplateNotFound(f"There is no template {template_id}.")
+    return template
+
+
+async def change_template(session: AsyncSession, *, template: Template, fields: dict[str, Any]) -> Template:
+    """Change a template; raises InvalidContent."""
+    template.sqlmodel_update(fields)
+    check_content(subject=template.subject, html=template.html, text=template.text)
+    template.version += 1
+    template.updated_at = now()
+    await session.flush()
+    return template
+
+
+async def delete_template(session: AsyncSession, *, template_id: int) -> None:
+    """Delete a template; mailings made from it keep their content."""
+    await session.delete(await read_template(session, template_id=template_id))

@@ -1,0 +1,43 @@
+"""The frozen plan of a send: one dispatch, cut into chunks that are leased to senders (exactness.md)."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from app.platform.tables import Row, json_field, moment, reference
+
+CHUNK_SIZE = 1000  # recipients: a lease costs one statement, a job step must not be shorter than ~50 ms
+WINDOW = 256  # recipients that may be in doubt after the loss of a whole machine (D34)
+
+
+class Dispatch(Row, table=True):
+    """What is sent for a mailing, compiled once; nothing of it changes any more."""
+
+    mailing_id: int = reference("mailing.id")
+    compiled: dict[str, Any] = json_field()
+    sender: dict[str, Any] = json_field()
+    message_domain: str
+
+
+class Chunk(SQLModel, table=True):
+    """Recipients `first_seq` to `last_seq`. Rows past `window_end` have been started by nobody."""
+
+    __table_args__ = (
+        sa.Index("chunk_open_idx", "dispatch_id", "number", postgresql_where=sa.text("done_at IS NULL")),
+        {"postgresql_with": {"fillfactor": 50}},
+    )
+
+    dispatch_id: int = Field(
+        sa_type=sa.BigInteger, primary_key=True, sa_column_args=[sa.ForeignKey("dispatch.id", ondelete="CASCADE")]
+    )
+    number: int = Field(primary_key=True)
+    first_seq: int
+    last_seq: int
+    owner: str | None = Field(default=None, description="the sender that holds it: the name of its journal")
+    epoch: int = Field(default=0, sa_column_kwargs={"server_default": "0"}, description="grows with each claim")
+    lease_until: datetime | None = moment(nullable=True)
+    window_start: int = Field(description="the first seq of the present owner's windows")
+    window_end: int = Field(description="the last seq that the present owner may start; first_seq - 1 when none")
+    done_at: datetime | None = moment(nullable=True)

@@ -1,0 +1,1 @@
+"""The mailing: setup, content, sources, readiness, states, and the verbs that move it."""

@@ -1,0 +1,110 @@
+"""The mailing and its sources."""
+
+from datetime import date, datetime
+from enum import StrEnum
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from app.platform.tables import Row, choice, moment, reference
+
+
+class MailingType(StrEnum):
+    """The four types (D1)."""
+
+    EMAIL = "email"
+    SMS = "sms"
+    DOCUMENT = "document"
+    FORM_RESPONSE = "form_response"
+
+
+class MailingState(StrEnum):
+    """Where a mailing is (D28)."""
+
+    DRAFT = "draft"
+    SCHEDULED = "scheduled"
+    PREPARING = "preparing"
+    SENDING = "sending"
+    STOPPED = "stopped"
+    FINISHED = "finished"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class UnconfirmedPolicy(StrEnum):
+    """What happens to messages whose final reply was never seen (D34)."""
+
+    LEAVE = "leave"
+    RESEND = "resend"
+
+
+class Mailing(Row, table=True):
+    """One send-out: type, setup, content, options and state."""
+
+    type: MailingType = choice(MailingType, name="type", default=MailingType.EMAIL)
+    name: str
+    state: MailingState = choice(MailingState, name="state", default=MailingState.DRAFT)
+    state_reason: str | None = Field(default=None, description="why it stopped or failed: the server's words, or who")
+    subject: str = ""
+    from_name: str = ""
+    from_email: str = ""
+    reply_to: str | None = None
+    language: str = Field(default="en", sa_column_kwargs={"server_default": "en"})
+    subscription_type_id: int | None = reference("subscription_type.id", on_delete="RESTRICT", nullable=True)
+    template_id: int | None = reference("template.id", on_delete="SET NULL", nullable=True)
+    html: str = ""
+    text: str | None = None
+    track_opens: bool = Field(default=True, sa_column_kwargs={"server_default": sa.true()})
+    track_all_links: bool = Field(default=True, sa_column_kwargs={"server_default": sa.true()})
+    utm_source: str | None = None
+    utm_campaign: str | None = None
+    override_consent: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
+    override_reason: str | None = Field(default=None, description="why consent is overridden, and by whom (D21)")
+    one_per_address: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
+    update_list_when_sending: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
+    unconfirmed_policy: UnconfirmedPolicy = choice(
+        UnconfirmedPolicy, name="unconfirmed_policy", default=UnconfirmedPolicy.LEAVE
+    )
+    list_updated_at: datetime | None = moment(nullable=True)
+    version: int = Field(default=1, sa_column_kwargs={"server_default": "1"})
+    updated_at: datetime = moment(default_now=True)
+    started_at: datetime | None = moment(nullable=True)
+    finished_at: datetime | None = moment(nullable=True)
+    prepare_operation_id: int | None = reference("operation.id", on_delete="SET NULL", nullable=True)
+
+
+class SourceKind(StrEnum):
+    """Where recipients come from (D17)."""
+
+    SELECTION = "selection"
+    PERSON = "person"
+    ADDRESSES = "addresses"
+
+
+class MailingSource(Row, table=True):
+    """A source of a mailing's recipients."""
+
+    __tablename__ = "mailing_source"
+
+    mailing_id: int = reference("mailing.id")
+    kind: SourceKind = choice(SourceKind, name="kind")
+    selection_id: int | None = reference("selection.id", nullable=True)
+    person_id: int | None = reference("person.id", nullable=True)
+    consent_basis: str | None = Field(default=None, description="the statement that consent was given (D20)")
+    consent_source: str | None = None
+    consent_date: date | None = None
+
+
+class SourceAddress(SQLModel, table=True):
+    """A pasted address."""
+
+    __tablename__ = "source_address"
+
+    source_id: int = Field(
+        sa_type=sa.BigInteger, primary_key=True, sa_column_args=[sa.ForeignKey("mailing_source.id", ondelete="CASCADE")]
+    )
+    position: int = Field(primary_key=True)
+    name: str = ""
+    email: str
+    email_key: str | None = Field(default=None, description="null when the address is not valid")

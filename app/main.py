@@ -1,0 +1,89 @@
+"""The API process: `create_app(settings)` puts the slices together."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.types import ASGIApp
+
+from app import tables
+from app.content.routes import routes as content_routes
+from app.platform.auth import Callers
+from app.platform.db import Database
+from app.platform.errors import Unavailable
+from app.platform.http import RequestContext, install_problems
+from app.platform.operation_routes import routes as operation_routes
+from app.platform.settings import Settings
+from app.platform.telemetry import Metrics
+from app.platform.tokens import TokenKey
+
+DESCRIPTION = """
+The mailing service behind a CRM's marketing screens: it sends mailings to recipients chosen from selections, persons
+and addresses, tracks links, takes unsubscribes and bounces, and tells how the mailing did.
+
+Errors are `application/problem+json` (RFC 9457). Lists are keyset pages. Long work answers `202` with the `Location`
+of an operation. POST takes an `Idempotency-Key`.
+"""
+
+ROUTERS = (operation_routes, content_routes)
+
+__all__ = ["create_app", "tables"]
+
+
+def create_app(
+    settings: Settings, *, database: Database | None = None, mounts: Mapping[str, ASGIApp] | None = None
+) -> FastAPI:
+    """Return the API for these settings.
+
+    `database` is given by tests; `mounts` adds applications under paths (the mail catcher's page in embedded mode).
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        if database is None:
+            await app.state.database.close()
+
+    app = FastAPI(
+        title="Budstikke",
+        version="1.0.0",
+        description=DESCRIPTION,
+        openapi_url="/openapi.json",
+        docs_url="/docs",
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.settings = settings
+    app.state.database = database or Database.connect(settings, name="api")
+    app.state.metrics = Metrics()
+    app.state.callers = Callers(per_minute=settings.rate_limit_per_minute)
+    app.state.tokens = TokenKey.from_secret(settings.secret_key.get_secret_value())
+    for routes in ROUTERS:
+        app.include_router(routes)
+    _add_probes(app)
+    for path, mounted in (mounts or {}).items():
+        app.mount(path, mounted)
+    install_problems(app)
+    app.add_middleware(RequestContext, metrics=app.state.metrics)
+    return app
+
+
+def _add_probes(app: FastAPI) -> None:
+    @app.get("/livez", include_in_schema=False)
+    async def livez() -> dict[str, Any]:
+        return {"live": True}
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz(request: Request) -> dict[str, Any]:
+        try:
+            await request.app.state.database.ping()
+        except Exception as error:
+            raise Unavailable("The database does not answer.") from error
+        return {"ready": True}
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics(request: Request) -> Response:
+        return Response(generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST)

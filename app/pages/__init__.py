@@ -1,0 +1,1 @@
+"""What recipients see in a browser: unsubscribing, preferences, view in browser."""

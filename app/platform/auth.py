@@ -1,0 +1,163 @@
+"""API keys with scopes (api.md rule 8). An endpoint's signature reads as policy: `caller: MailingsWrite`."""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPBearer
+from fastapi.security.http import HTTPAuthorizationCredentials
+from sqlalchemy import text
+from sqlmodel import Field
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.platform.errors import Forbidden, TooManyRequests, Unauthenticated
+from app.platform.tables import Row, moment
+from app.platform.tokens import hash_api_key, new_api_key
+
+
+class Scope(StrEnum):
+    """What an API key may do. `admin` may everything; `…:write` includes `…:read`."""
+
+    CONTACTS_READ = "contacts:read"
+    CONTACTS_WRITE = "contacts:write"
+    MAILINGS_READ = "mailings:read"
+    MAILINGS_WRITE = "mailings:write"
+    MAILINGS_SEND = "mailings:send"
+    TRACKING_READ = "tracking:read"
+    ADMIN = "admin"
+
+
+class ApiKey(Row, table=True):
+    """A key: only its hash is kept."""
+
+    __tablename__ = "api_key"
+
+    name: str
+    hash: bytes = Field(unique=True)
+    scopes: list[str] = Field(sa_type=sa.ARRAY(sa.Text))
+    expires_at: datetime | None = moment(nullable=True)
+    last_used_at: datetime | None = moment(nullable=True)
+    revoked_at: datetime | None = moment(nullable=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who makes a request."""
+
+    key_id: int
+    name: str
+    scopes: frozenset[str]
+
+    def may(self, scope: Scope) -> bool:
+        """Tell whether the key has the scope, or one that includes it."""
+        wider = scope.replace(":read", ":write")
+        return bool(self.scopes & {scope.value, wider, Scope.ADMIN.value})
+
+
+async def create_api_key(
+    session: AsyncSession, *, name: str, scopes: list[Scope], expires_at: datetime | None = None
+) -> str:
+    """Add an API key and return it; it cannot be shown again."""
+    api_key = new_api_key()
+    session.add(ApiKey(name=name, hash=hash_api_key(api_key), scopes=[s.value for s in scopes], expires_at=expires_at))
+    await session.flush()
+    return api_key
+
+
+_USE = text("""
+    -- The live key of a hash; its use is noted at most once a minute, so that reads do not write.
+    WITH found AS (
+        SELECT id, name, scopes, last_used_at FROM api_key
+        WHERE hash = :hash AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+    ), noted AS (
+        UPDATE api_key SET last_used_at = now() FROM found
+        WHERE api_key.id = found.id AND coalesce(found.last_used_at, '-infinity') < now() - interval '1 minute'
+    )
+    SELECT id, name, scopes FROM found
+""")
+
+REMEMBER_SECONDS = 5.0  # a revoked key works this much longer at most; saves a query on most requests
+
+
+class Callers:
+    """The keys a process has seen lately, and how much each has asked for in the current minute."""
+
+    def __init__(self, *, per_minute: int) -> None:
+        self.per_minute = per_minute
+        self._known: dict[bytes, tuple[float, Caller]] = {}
+        self._used: dict[int, tuple[int, int]] = {}
+
+    async def identify(self, session: AsyncSession, api_key: str) -> Caller | None:
+        """Return the caller of a key, or None for a key that is unknown, expired or revoked."""
+        digest = hash_api_key(api_key)
+        known = self._known.get(digest)
+        if known and known[0] > time.monotonic():
+            return known[1]
+        row = (await session.exec(_USE, params={"hash": digest})).one_or_none()  # type: ignore[call-overload]
+        if row is None:
+            self._known.pop(digest, None)
+            return None
+        caller = Caller(key_id=row.id, name=row.name, scopes=frozenset(row.scopes))
+        self._known[digest] = (time.monotonic() + REMEMBER_SECONDS, caller)
+        return caller
+
+    def count(self, caller: Caller) -> tuple[int, int]:
+        """Count one request; return (requests left in this minute, seconds until the next); -1 left is over."""
+        minute, second = divmod(int(time.time()), 60)
+        window, used = self._used.get(caller.key_id, (minute, 0))
+        used = used + 1 if window == minute else 1
+        self._used[caller.key_id] = (minute, used)
+        return max(self.per_minute - used, -1), 60 - second
+
+
+_bearer = HTTPBearer(auto_error=False, description="An API key, `bsk_…`", scheme_name="ApiKey")
+
+
+async def authenticate(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+) -> Caller:
+    """Return the caller of a request; raises Unauthenticated or TooManyRequests."""
+    if credentials is None:
+        raise Unauthenticated(
+            "Send your API key as `Authorization: Bearer bsk_…`.", headers={"WWW-Authenticate": "Bearer"}
+        )
+    callers: Callers = request.app.state.callers
+    caller = await callers.identify(request.state.session, credentials.credentials)
+    if caller is None:
+        raise Unauthenticated(
+            "This API key is unknown, expired or revoked.", headers={"WWW-Authenticate": 'Bearer error="invalid_token"'}
+        )
+    left, seconds = callers.count(caller)
+    request.state.rate_limit = f'"key";r={max(left, 0)};t={seconds}'
+    if left < 0:
+        raise TooManyRequests(
+            f"This key may ask {callers.per_minute} times a minute; wait {seconds} s.",
+            headers={"Retry-After": str(seconds)},
+        )
+    request.state.caller = caller
+    return caller
+
+
+def require(scope: Scope) -> Any:
+    """Return the dependency of a caller whose key has the scope."""
+
+    async def allowed(caller: Annotated[Caller, Depends(authenticate)]) -> Caller:
+        if not caller.may(scope):
+            raise Forbidden(f"This key lacks the scope {scope.value}; it has: {', '.join(sorted(caller.scopes))}.")
+        return caller
+
+    return Depends(allowed)
+
+
+ContactsRead = Annotated[Caller, require(Scope.CONTACTS_READ)]
+ContactsWrite = Annotated[Caller, require(Scope.CONTACTS_WRITE)]
+MailingsRead = Annotated[Caller, require(Scope.MAILINGS_READ)]
+MailingsWrite = Annotated[Caller, require(Scope.MAILINGS_WRITE)]
+MailingsSend = Annotated[Caller, require(Scope.MAILINGS_SEND)]
+TrackingRead = Annotated[Caller, require(Scope.TRACKING_READ)]
+Admin = Annotated[Caller, require(Scope.ADMIN)]
+AnyCaller = Annotated[Caller, Depends(authenticate)]

@@ -1,0 +1,72 @@
+"""The database: one place that opens and commits transactions (architecture, idea 3)."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker, create_async_engine
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.platform.settings import Settings
+
+
+def driver_url(url: str) -> str:
+    """Return the URL with SQLAlchemy's name for asyncpg in it."""
+    return "postgresql+asyncpg://" + url.split("://", 1)[1]
+
+
+class Database:
+    """Sessions on one engine, or in tests on one connection with an outer transaction."""
+
+    def __init__(self, bind: AsyncEngine | AsyncConnection) -> None:
+        self._bind = bind
+        self._sessions = async_sessionmaker(
+            bind, class_=AsyncSession, expire_on_commit=False, join_transaction_mode="create_savepoint"
+        )
+
+    @classmethod
+    def connect(cls, settings: Settings, *, name: str) -> Self:
+        """Return the database of the settings; connections are made when they are first needed.
+
+        `name` is shown as application_name in pg_stat_activity.
+        """
+        return cls(
+            create_async_engine(
+                driver_url(settings.database_url),
+                pool_size=settings.database_pool,
+                max_overflow=0,
+                pool_timeout=10,
+                hide_parameters=True,  # they are personal data, and errors are logged
+                connect_args={
+                    "server_settings": {"application_name": f"budstikke {name}", "timezone": "UTC", "jit": "off"},
+                    "timeout": 5,
+                },
+            )
+        )
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncSession]:
+        """Open a transaction; commit when the block ends well, else roll back."""
+        async with self._sessions() as session, session.begin():
+            yield session
+
+    async def ping(self) -> None:
+        """Ask the database for a sign of life; raises what the driver raises."""
+        async with self.begin() as session:
+            await session.exec(text("SELECT 1"))  # type: ignore[call-overload]
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if isinstance(self._bind, AsyncEngine):
+            await self._bind.dispose()
+
+
+async def driver_connection(session: AsyncSession) -> Any:
+    """Return asyncpg's own connection inside the session's transaction, for COPY and binary arrays.
+
+    A statement goes first: without one, asyncpg's calls would run outside the transaction.
+    """
+    await session.exec(text("SELECT 1"))  # type: ignore[call-overload]
+    raw = await (await session.connection()).get_raw_connection()
+    return raw.driver_connection

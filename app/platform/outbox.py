@@ -1,0 +1,71 @@
+"""Jobs are rows first (architecture, idea 4).
+
+`enqueue` writes the job in the caller's transaction. The relay in the workers offers due rows to arq; whoever runs one
+holds a lease on the row, and the job's last transaction deletes it. A crash or an emptied Redis loses nothing: a row
+whose lease ran out is offered again.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import text
+from sqlmodel import Field
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.platform.tables import Row, json_field, moment
+
+CHANNEL = "outbox"
+
+
+class Job(StrEnum):
+    """Every kind of background work, `noun.verb`."""
+
+    IMPORT_RUN = "import.run"
+    LIST_UPDATE = "list.update"
+    MAILING_PREPARE = "mailing.prepare"
+    DISPATCH_SEND = "dispatch.send"
+    DISPATCH_RECOVER = "dispatch.recover"
+    BOUNCE_READ = "bounce.read"
+
+
+class OutboxJob(Row, table=True):
+    """A job that waits, runs, or (with `failed_at`) gave up and is kept for a person to look at."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        sa.Index("outbox_due_idx", "due_at", postgresql_where=sa.text("failed_at IS NULL")),
+        sa.Index("outbox_dedup_idx", "dedup", unique=True, postgresql_where=sa.text("dedup IS NOT NULL")),
+    )
+
+    job: str
+    args: dict[str, Any] = json_field()
+    dedup: str | None = Field(default=None, description="at most one row with this key exists")
+    due_at: datetime = moment(default_now=True)
+    lease_until: datetime | None = moment(nullable=True)
+    attempts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    last_error: str | None = None
+    failed_at: datetime | None = moment(nullable=True)
+
+
+_ENQUEUE = text("""
+    -- One job, offered as soon as the transaction is committed: NOTIFY is transactional.
+    -- With a dedup key that is already waiting, nothing is added: the waiting row does the work.
+    WITH added AS (
+        INSERT INTO outbox (job, args, dedup, due_at)
+        VALUES (:job, cast(:args AS jsonb), :dedup, coalesce(cast(:due_at AS timestamptz), now()))
+        ON CONFLICT (dedup) WHERE dedup IS NOT NULL DO NOTHING
+        RETURNING id
+    )
+    SELECT pg_notify('outbox', id::text) FROM added
+""").bindparams(sa.bindparam("args", type_=sa.JSON), sa.bindparam("due_at", type_=sa.DateTime(timezone=True)))
+
+
+async def enqueue(
+    session: AsyncSession, job: Job, *, dedup: str | None = None, due_at: datetime | None = None, **args: int
+) -> None:
+    """Write a job into the outbox, in the session's transaction. `args` are ids, never payloads."""
+    await session.exec(  # type: ignore[call-overload]
+        _ENQUEUE, params={"job": job.value, "args": args, "dedup": dedup, "due_at": due_at}
+    )

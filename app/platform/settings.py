@@ -1,0 +1,94 @@
+"""Settings, all from the environment with the prefix `BUDSTIKKE_`.
+
+With no servers configured the embedded ones are started by `budstikke up`; with servers configured nothing embedded
+starts and a missing secret is an error.
+"""
+
+import os
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIN_SECRET_LENGTH = 32
+
+
+class Settings(BaseSettings):
+    """What a process of the service needs to know. Every field is `BUDSTIKKE_<NAME>` in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="BUDSTIKKE_", extra="ignore", frozen=True)
+
+    database_url: str = Field(description="postgresql://user:password@host:port/database")
+    redis_url: SecretStr = Field(description="redis://:password@host:port/0")
+    smtp_url: SecretStr = Field(description="smtp://, smtp+starttls:// or smtps://user:password@host:port")
+    public_url: str = Field(description="where recipients reach this service, such as https://news.example.com")
+    secret_key: SecretStr = Field(description="at least 32 characters; signs public tokens, so keep it for ever")
+
+    data_dir: Path = Path("var/data")
+    host: str = "127.0.0.1"
+    port: int = 8000
+    database_pool: int = Field(default=10, ge=2, le=200)
+
+    bounce_domain: str | None = Field(default=None, description="domain of return paths; default: the public host")
+    inbound_host: str = "127.0.0.1"
+    inbound_port: int = 8025
+    sender_id: str = Field(default="budstikke", description="last field of Feedback-ID")
+    default_country: str = Field(default="NO", description="ISO 3166 country of phone numbers without a prefix")
+
+    upload_limit_mb: int = Field(default=64, ge=1, le=4096)
+    smtp_connections: int = Field(default=20, ge=1, le=200, description="SMTP connections of one sending worker")
+    retry_minutes: int = Field(default=30, ge=1, description="first wait after a temporary failure (D32)")
+    retry_hours: int = Field(default=72, ge=1, description="temporary failures older than this are final (D32)")
+    unknown_tracking_consent: bool = Field(default=True, description="track persons who never said yes or no (D43)")
+    machine_seconds: float = Field(default=2.0, ge=0, description="a click this soon after delivery is a machine's")
+    rate_limit_per_minute: int = Field(default=6000, ge=1, description="API requests per key and minute")
+
+    catcher_maildir: Path | None = Field(default=None, description="set in embedded mode only: shows /dev/mail")
+    log_level: str = "INFO"
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, value: str) -> str:
+        if not value.startswith(("postgresql://", "postgres://")):
+            raise ValueError("must start with postgresql://, such as postgresql://user:password@host:5432/budstikke")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            raise ValueError("must start with https:// (or http:// for trying out)")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _secret_is_long_enough(self) -> Self:
+        if len(self.secret_key.get_secret_value()) < MIN_SECRET_LENGTH:
+            raise ValueError(
+                f"BUDSTIKKE_SECRET_KEY must have at least {MIN_SECRET_LENGTH} characters; "
+                "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
+            )
+        return self
+
+    @property
+    def public_host(self) -> str:
+        """The host of `public_url`, without its port: the domain of Message-IDs."""
+        return self.public_url.split("//", 1)[1].split("/", 1)[0].rsplit(":", 1)[0]
+
+    @property
+    def return_domain(self) -> str:
+        """The domain that bounces come back to (D57)."""
+        return self.bounce_domain or self.public_host
+
+
+SERVER_SETTINGS = ("BUDSTIKKE_DATABASE_URL", "BUDSTIKKE_REDIS_URL", "BUDSTIKKE_SMTP_URL")
+
+
+def servers_are_configured() -> bool:
+    """Tell whether any server is configured: then none is embedded."""
+    return any(os.environ.get(name) for name in SERVER_SETTINGS)
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment; raises pydantic's ValidationError that names what is missing."""
+    return Settings()

@@ -1,0 +1,86 @@
+"""The recipient list of a mailing, and its tallies."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from app.platform.tables import Row, choice, moment
+
+
+class RecipientStatus(StrEnum):
+    """Where a recipient is (D24). `sending` is shown for rows inside a committed window; the others are stored."""
+
+    READY = "ready"
+    BLOCKED = "blocked"
+    SENDING = "sending"
+    DEFERRED = "deferred"
+    SENT = "sent"
+    FAILED = "failed"
+    BOUNCED = "bounced"
+    UNCONFIRMED = "unconfirmed"
+
+
+class BlockedReason(StrEnum):
+    """Why a recipient is blocked (D24), in the order in which the rules are asked."""
+
+    INVALID_ADDRESS = "invalid_address"
+    BLOCKED_ADDRESS = "blocked_address"
+    FORMER_EMPLOYEE = "former_employee"
+    EXCLUDED = "excluded"
+    NO_CONSENT = "no_consent"
+    NO_SUBSCRIPTION = "no_subscription"
+    DUPLICATE = "duplicate"
+
+
+class Recipient(Row, table=True):
+    """One line of a mailing's list.
+
+    No foreign keys: a check per row would double the cost of populating a million rows, and lines outlive persons
+    (D41).
+    `status` and the marks are in no index, so that results are HOT updates; fillfactor 50 leaves them room.
+    """
+
+    __table_args__ = (
+        sa.Index("recipient_list_idx", "mailing_id", "id"),
+        sa.Index("recipient_seq_idx", "mailing_id", "seq"),
+        sa.Index("recipient_person_idx", "person_id", postgresql_where=sa.text("person_id IS NOT NULL")),
+        {"postgresql_with": {"fillfactor": 50}},
+    )
+
+    mailing_id: int = Field(sa_type=sa.BigInteger)
+    seq: int | None = Field(default=None, description="where the sending chunks find it; new for every retry")
+    person_id: int | None = Field(default=None, sa_type=sa.BigInteger)
+    name: str = ""
+    email: str = Field(description="as it is sent to; what was given when it is not valid")
+    email_key: str | None = None
+    status: RecipientStatus = choice(RecipientStatus, name="status")
+    reason: str | None = Field(default=None, description="a BlockedReason, for blocked")
+    source_id: int | None = Field(default=None, sa_type=sa.BigInteger, description="the source that brought it")
+    consent_id: int | None = Field(default=None, sa_type=sa.BigInteger, description="the ledger line it rests on")
+    subscribed_at: datetime | None = moment(nullable=True)
+    attempts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    due_at: datetime | None = moment(nullable=True)
+    tried_at: datetime | None = moment(nullable=True)
+    code: int | None = Field(default=None, description="the last SMTP reply code")
+    reply: str | None = Field(default=None, description="the server's words")
+    bounce: str | None = Field(default=None, description="hard or soft")
+    sent_at: datetime | None = moment(nullable=True)
+    opened_at: datetime | None = moment(nullable=True)
+    machine_opened_at: datetime | None = moment(nullable=True)
+    clicked_at: datetime | None = moment(nullable=True)
+    machine_clicked_at: datetime | None = moment(nullable=True)
+    unsubscribed_at: datetime | None = moment(nullable=True)
+    complained_at: datetime | None = moment(nullable=True)
+    bounced_at: datetime | None = moment(nullable=True)
+
+
+class RecipientTally(SQLModel, table=True):
+    """How many lines of a mailing have a status, a reason or a mark; kept by a trigger, never counted when read."""
+
+    __tablename__ = "recipient_tally"
+
+    mailing_id: int = Field(sa_type=sa.BigInteger, primary_key=True)
+    name: str = Field(primary_key=True, description="a status, `blocked:<reason>`, `bounced:<kind>` or a mark")
+    value: int = Field(sa_type=sa.BigInteger)

@@ -1,0 +1,17 @@
+"""Every table of the service, so that migrations and the process that starts know them all."""
+
+from app.audience import models as audience
+from app.bounces import models as bounces
+from app.consent import models as consent
+from app.contacts import models as contacts
+from app.content import models as content
+from app.delivery import models as delivery
+from app.mailings import models as mailings
+from app.platform import auth, files, idempotency, operations, outbox
+from app.recipients import models as recipients
+from app.tracking import models as tracking
+
+__all__ = [
+    "audience", "auth", "bounces", "consent", "contacts", "content", "delivery", "files", "idempotency", "mailings",
+    "operations", "outbox", "recipients", "tracking",
+]  # fmt: skip

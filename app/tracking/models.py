@@ -1,0 +1,68 @@
+"""Tracked links, clicks and opens."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from app.platform.tables import Row, choice, moment, reference
+
+
+class Link(Row, table=True):
+    """A tracked link of a mailing. `target` is kept byte for byte; it may hold merge tags (D37)."""
+
+    __table_args__ = (sa.UniqueConstraint("mailing_id", "position"),)
+
+    mailing_id: int = reference("mailing.id", index=False)
+    position: int
+    target: str
+
+
+class EventKind(StrEnum):
+    """What a reader did."""
+
+    OPEN = "open"
+    CLICK = "click"
+
+
+class Verdict(StrEnum):
+    """Who did it (D45)."""
+
+    HUMAN = "human"
+    MACHINE = "machine"
+
+
+class Engagement(SQLModel, table=True):
+    """One click or open as it came in, with the verdict on it. Never deleted by rules: verdicts are recomputed."""
+
+    __table_args__ = (sa.Index("engagement_recipient_idx", "recipient_id", "occurred_at"),)
+
+    id: int = Field(
+        default=None, primary_key=True, sa_type=sa.BigInteger, sa_column_kwargs={"server_default": sa.Identity()}
+    )
+    kind: EventKind = choice(EventKind, name="kind")
+    mailing_id: int = Field(sa_type=sa.BigInteger)
+    recipient_id: int = Field(sa_type=sa.BigInteger)
+    link_id: int | None = Field(default=None, sa_type=sa.BigInteger)
+    occurred_at: datetime = moment(default_now=True)
+    method: str = Field(default="GET", sa_column_kwargs={"server_default": "GET"})
+    user_agent: str | None = None
+    verdict: Verdict = choice(Verdict, name="verdict")
+    reasons: list[str] = Field(
+        default_factory=list, sa_type=sa.ARRAY(sa.Text), nullable=False, sa_column_kwargs={"server_default": "{}"}
+    )
+    rule_version: int
+
+
+class EngagementTally(SQLModel, table=True):
+    """Events by mailing, link, kind, verdict and hour; kept by a trigger, so they equal a recount at any time."""
+
+    __tablename__ = "engagement_tally"
+
+    mailing_id: int = Field(sa_type=sa.BigInteger, primary_key=True)
+    link_id: int = Field(sa_type=sa.BigInteger, primary_key=True, description="0 for opens")
+    kind: str = Field(primary_key=True)
+    verdict: str = Field(primary_key=True)
+    hour: datetime = Field(sa_type=sa.DateTime(timezone=True), primary_key=True)
+    events: int = Field(sa_type=sa.BigInteger)

@@ -1,0 +1,110 @@
+"""Real servers for tests: one PostgreSQL for the run, one outer transaction per test."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import httpx2
+import pytest
+from alembic import command
+from alembic.config import Config
+from fastapi import FastAPI
+from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from app.embedded.postgres import start_postgres
+from app.main import create_app
+from app.platform.auth import Scope, create_api_key
+from app.platform.db import Database, driver_url
+from app.platform.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+SECRET = "a secret for tests, long enough to be taken"
+
+
+def settings_for(database_url: str, **changes) -> Settings:
+    """Return settings for a test; servers that it does not use point nowhere."""
+    known = {
+        "database_url": database_url,
+        "redis_url": SecretStr("redis://127.0.0.1:1/0"),
+        "smtp_url": SecretStr("smtp://127.0.0.1:1"),
+        "public_url": "https://news.example.com",
+        "secret_key": SecretStr(SECRET),
+        "machine_seconds": 0.0,
+    }
+    return Settings(**{**known, **changes})
+
+
+def migrate(database_url: str) -> None:
+    config = Config(ROOT / "alembic.ini")
+    config.set_main_option("sqlalchemy.url", database_url)
+    command.upgrade(config, "head")
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory) -> Iterator[str]:
+    """A migrated database that tests leave as they found it."""
+    server = start_postgres(tmp_path_factory.mktemp("data"), durable=False)
+    try:
+        migrate(server.url)
+        yield server.url
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def fresh_database(postgres_url) -> Iterator[str]:
+    """A migrated database of the test's own, for tests whose processes commit for real."""
+    name = f"t{next(_numbers)}"
+    address = postgres_url.rsplit("/", 1)[0]
+    asyncio.run(_copy_database(f"{address}/postgres", name, template=postgres_url.rsplit("/", 1)[1]))
+    return f"{address}/{name}"
+
+
+_numbers = iter(range(1, 1_000_000))
+
+
+async def _copy_database(admin_url: str, name: str, *, template: str) -> None:
+    connection = await asyncpg.connect(admin_url)
+    await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    await connection.close()
+
+
+@pytest.fixture
+def settings(postgres_url) -> Settings:
+    return settings_for(postgres_url)
+
+
+@pytest.fixture
+async def database(postgres_url) -> AsyncIterator[Database]:
+    """The database, inside an outer transaction that is rolled back; the app's own commits are savepoints in it."""
+    engine = create_async_engine(driver_url(postgres_url), poolclass=NullPool)
+    async with engine.connect() as connection:
+        outer = await connection.begin()
+        yield Database(connection)
+        await outer.rollback()
+    await engine.dispose()
+
+
+@pytest.fixture
+async def session(database):
+    async with database.begin() as session:
+        yield session
+
+
+@pytest.fixture
+def app(settings, database) -> FastAPI:
+    return create_app(settings, database=database)
+
+
+@pytest.fixture
+async def client(app, database) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of the API with an admin key."""
+    async with database.begin() as session:
+        api_key = await create_api_key(session, name="tests", scopes=[Scope.ADMIN])
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+    headers = {"Authorization": f"Bearer {api_key}"}
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
+        yield client

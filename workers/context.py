@@ -1,0 +1,108 @@
+"""What a job gets, and how a job's row is claimed, kept and deleted (architecture, idea 4)."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import text
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.platform.db import Database
+from app.platform.settings import Settings
+from app.platform.telemetry import log
+from app.platform.tokens import TokenKey
+
+LEASE_SECONDS = 15  # how long a killed worker's job waits for another; renewed while the job runs
+RENEW_SECONDS = 5
+MAX_ATTEMPTS = 8  # with doubling waits from 2 s: about four minutes of a job failing on its own
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What every job may use. Transactions are opened with `database.begin()`, one per step."""
+
+    settings: Settings
+    database: Database
+    tokens: TokenKey
+
+
+@dataclass(slots=True)
+class JobRun:
+    """One run of a job row."""
+
+    id: int
+    args: dict[str, int]
+    attempt: int
+    finished: bool = False
+
+    async def finish(self, session: AsyncSession) -> None:
+        """Delete the job's row: call it in the job's last transaction, so that work and row end together."""
+        await session.exec(_FINISH, params={"id": self.id})  # type: ignore[call-overload]
+        self.finished = True
+
+
+JobFunction = Callable[[Context, JobRun], Awaitable[None]]
+
+
+class GiveUpError(Exception):
+    """The job cannot succeed however often it is tried; its message is kept with the row."""
+
+
+_CLAIM = text("""
+    -- Claims a job's row by primary key, unless somebody runs it; nothing comes back then.
+    UPDATE outbox SET lease_until = now() + make_interval(secs => :lease), attempts = attempts + 1
+    WHERE id = :id AND failed_at IS NULL AND (lease_until IS NULL OR lease_until < now())
+    RETURNING job, args, attempts
+""")
+
+_RENEW = text("UPDATE outbox SET lease_until = now() + make_interval(secs => :lease) WHERE id = :id")
+
+_FINISH = text("DELETE FROM outbox WHERE id = :id")
+
+_POSTPONE = text("""
+    -- A failed run: due again later, or kept for a person to look at.
+    UPDATE outbox
+    SET lease_until = NULL, last_error = :error,
+        due_at = now() + make_interval(secs => power(2, least(attempts, 8))),
+        failed_at = CASE WHEN :final THEN now() END
+    WHERE id = :id
+""").bindparams(sa.bindparam("final", type_=sa.Boolean), sa.bindparam("error", type_=sa.Text))
+
+
+async def run_job(context: Context, functions: dict[str, JobFunction], job_id: int) -> None:
+    """Run the job of an outbox row, if nobody else does, and delete, postpone or fail the row."""
+    async with context.database.begin() as session:
+        row = (await session.exec(_CLAIM, params={"id": job_id, "lease": LEASE_SECONDS})).one_or_none()  # type: ignore[call-overload]
+    if row is None:
+        return
+    run = JobRun(id=job_id, args=dict(row.args), attempt=row.attempts)
+    renewal = asyncio.create_task(_renew(context, job_id))
+    try:
+        await functions[row.job](context, run)
+        if not run.finished:
+            async with context.database.begin() as session:
+                await run.finish(session)
+    except Exception as error:  # noqa: BLE001 - whatever a job raises, its row must not be lost
+        await _postpone(context, run, job=row.job, error=error)
+    finally:
+        renewal.cancel()
+
+
+async def _postpone(context: Context, run: JobRun, *, job: str, error: Exception) -> None:
+    final = isinstance(error, GiveUpError) or run.attempt >= MAX_ATTEMPTS
+    log.error("job.failed", job=job, job_id=run.id, attempt=run.attempt, final=final, exc_info=error)
+    values: dict[str, Any] = {"id": run.id, "error": f"{type(error).__name__}: {error}"[:500], "final": final}
+    async with context.database.begin() as session:
+        await session.exec(_POSTPONE, params=values)  # type: ignore[call-overload]
+
+
+async def _renew(context: Context, job_id: int) -> None:
+    while True:
+        await asyncio.sleep(RENEW_SECONDS)
+        try:
+            async with context.database.begin() as session:
+                await session.exec(_RENEW, params={"id": job_id, "lease": LEASE_SECONDS})  # type: ignore[call-overload]
+        except Exception as error:  # noqa: BLE001 - the database is away: the lease runs out by itself if it stays so
+            log.warning("job.lease_not_renewed", job_id=job_id, kind=type(error).__name__)
