@@ -1,0 +1,127 @@
+"""Opening a connection: aiosmtplib does TCP, TLS, EHLO and AUTH; then its transport is handed to our dialogue."""
+
+import asyncio
+import ssl
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import aiosmtplib
+
+from app.delivery.replies import Outcome, SendResult, Stage, classify, decided_here
+from app.delivery.smtp.account import Security, SmtpAccount
+from app.delivery.smtp.dialogue import SmtpConnection
+from app.delivery.smtp.feed import Feed
+from app.delivery.smtp.wire import Offer
+
+_NO_SIZE_LIMIT: Final = 0  # RFC 1870 §4: "SIZE" or "SIZE 0" announces no limit
+
+
+async def open_connection(account: SmtpAccount, feed: Feed) -> SmtpConnection | SendResult:
+    """Open a connection that starts sending at once; await its `closed` for the `ConnectionEnd`.
+
+    A server that cannot be reached or does not let us in gives a SendResult instead: `deferred` where another try may
+    help (no route, no answer, 4xx), `sender_fault` where somebody must act first (5xx, credentials, certificate, TLS
+    or AUTH not offered). The feed is not asked for anything before the connection is ready.
+    """
+    try:
+        async with asyncio.timeout(account.timeouts.connect):
+            client = aiosmtplib.SMTP(
+                hostname=account.host,
+                port=account.port,
+                username=account.username,
+                password=account.password,
+                local_hostname=account.local_hostname,
+                timeout=account.timeouts.connect,
+                use_tls=account.security is Security.TLS,
+                start_tls=account.security is Security.STARTTLS,
+                tls_context=await _tls_context(account),
+            )
+            await client.connect()
+            await _greet(client)
+    except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+        return _failure(error)
+    return _hand_over(client, account, feed)
+
+
+async def _greet(client: aiosmtplib.SMTP) -> None:
+    """Say EHLO where connecting did not need it, or HELO to a server that knows nothing newer."""
+    try:
+        if client.is_ehlo_or_helo_needed:
+            await client.ehlo()
+    except aiosmtplib.SMTPHeloError as error:
+        if error.code not in (500, 502, 504):  # RFC 5321 §4.1.4: the command is not known
+            client.close()
+            raise
+        await client.helo()
+    except BaseException:
+        client.close()
+        raise
+
+
+def _hand_over(client: aiosmtplib.SMTP, account: SmtpAccount, feed: Feed) -> SmtpConnection | SendResult:
+    """Take the transport from aiosmtplib and let our protocol speak on it.
+
+    `SMTP.transport`, `SMTP.protocol` and the protocol's `_buffer` are undocumented; they are touched here only, and
+    tests/delivery/test_handover.py fails when a new version changes them. The buffer holds what the server said
+    beyond its last reply: a server out of step before the first message is not one to send to.
+    """
+    transport, protocol = client.transport, client.protocol
+    if not isinstance(transport, asyncio.Transport) or protocol is None or transport.is_closing():
+        return decided_here(
+            Outcome.DEFERRED, "the server closed the connection before the first message", Stage.CONNECT
+        )
+    if protocol._buffer:  # noqa: SLF001 - the one place
+        transport.abort()
+        return decided_here(Outcome.DEFERRED, "the server spoke out of turn before the first message", Stage.CONNECT)
+    offer = Offer(
+        pipelining=client.supports_extension("pipelining"),
+        size=_announced_size(client),
+        smtputf8=client.supports_extension("smtputf8"),
+    )
+    connection = SmtpConnection(transport, feed, account, offer)
+    transport.set_protocol(connection)
+    connection.begin()
+    return connection
+
+
+def _announced_size(client: aiosmtplib.SMTP) -> int | None:
+    if not client.supports_extension("size"):
+        return None
+    limit = client.esmtp_extensions["size"].strip()
+    return int(limit) if limit.isascii() and limit.isdigit() else _NO_SIZE_LIMIT
+
+
+async def _tls_context(account: SmtpAccount) -> ssl.SSLContext | None:
+    if account.security is Security.NONE:
+        return None
+    return await asyncio.to_thread(_load_tls_context, account.ca_file, account.verify)
+
+
+@cache
+def _load_tls_context(ca_file: Path | None, verify: bool) -> ssl.SSLContext:  # noqa: FBT001 - a cache key
+    """Load trusted certificates, once per set: reading the system's takes 10-20 ms, too long for every connection."""
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        context.load_verify_locations(cafile=ca_file)
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _failure(error: Exception) -> SendResult:
+    """Translate what aiosmtplib raised before the first message."""
+    if isinstance(error, aiosmtplib.SMTPAuthenticationError):
+        return classify(Stage.AUTH, error.code, error.message)
+    if isinstance(error, aiosmtplib.SMTPResponseException):
+        return classify(Stage.CONNECT, error.code, error.message)
+    causes = (error, error.__cause__, error.__context__)
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        return decided_here(Outcome.SENDER_FAULT, "the server's certificate is not valid for its name", Stage.TLS)
+    if isinstance(error, TimeoutError):
+        return decided_here(Outcome.DEFERRED, "the server did not answer in time", Stage.CONNECT)
+    if isinstance(error, OSError):  # SMTPConnectError and SMTPServerDisconnected are ones too
+        return decided_here(Outcome.DEFERRED, str(error), Stage.CONNECT)
+    # What is left says that the server lacks something the account asks for: STARTTLS, AUTH, a usable mechanism.
+    return decided_here(Outcome.SENDER_FAULT, str(error), Stage.AUTH)

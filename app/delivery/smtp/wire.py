@@ -1,0 +1,140 @@
+"""The bytes of SMTP: replies read, envelopes and bodies written, and nothing let through that could break out."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from app.delivery.replies import Outcome, SendResult, decided_here
+from app.delivery.smtp.feed import Envelope
+
+LINE_LIMIT: Final = 4096  # octets of a reply line; RFC 5321 §4.5.3.1.5 allows 512, real servers exceed it
+REPLY_LIMIT: Final = 65536  # octets of a reply with all its lines: an endless one must end somewhere
+ADDRESS_LIMIT: Final = 254  # octets; RFC 5321 §4.5.3.1.3 less the angle brackets
+
+_CODES: Final = {b"%d" % code: code for code in range(200, 600)}
+_MARKS: Final = frozenset({b" ", b"-", b"\r", b""})
+_PLAIN_ADDRESS = re.compile(r"[!-;=?-~]+@[!-;=?-~]+")  # printable ASCII without space, "<" and ">"
+_NEVER_IN_ADDRESS = re.compile(r"[\s<>]")
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What the server's EHLO announced. `size` is its limit in octets, 0 for no limit, None where SIZE is missing."""
+
+    pipelining: bool = False
+    size: int | None = None
+    smtputf8: bool = False
+
+
+class ReplyReader:
+    """Cuts what a server sends into replies: multi-line ones joined, CRLF or LF, in pieces of any size."""
+
+    __slots__ = ("_lines", "_number", "_rest", "_size", "garbled")
+
+    def __init__(self) -> None:
+        self.garbled = False  # something was no reply, or had no end: nothing after it can be trusted
+        self._rest = b""
+        self._number: bytes | None = None  # of the multi-line reply that has begun
+        self._lines: list[bytes] = []
+        self._size = 0
+
+    @property
+    def halfway(self) -> bool:
+        """Whether a reply has begun and not ended."""
+        return bool(self._rest) or self._number is not None
+
+    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
+        """Take bytes as they came; return the replies they complete as (code, text), lines joined by LF."""
+        replies: list[tuple[int, bytes]] = []
+        lines = (self._rest + data if self._rest else data).split(b"\n")
+        self._rest = lines.pop()
+        for line in lines:
+            number, mark = line[:3], line[3:4]
+            code = _CODES.get(number)
+            if code is None or mark not in _MARKS or len(line) > LINE_LIMIT:
+                self.garbled = True
+                return replies
+            text = line[4:].rstrip(b"\r")
+            if mark == b"-" or self._number is not None:
+                if not self._continue(number, text):
+                    self.garbled = True
+                    return replies
+                if mark == b"-":
+                    continue
+                text = b"\n".join(self._lines)
+                self._number, self._lines, self._size = None, [], 0
+            replies.append((code, text))
+        self.garbled = len(self._rest) > LINE_LIMIT
+        return replies
+
+    def _continue(self, number: bytes, text: bytes) -> bool:
+        self._lines.append(text)
+        self._size += len(text) + 1
+        same_code = self._number is None or self._number == number  # RFC 5321 §4.2.1: the same on every line
+        self._number = number
+        return same_code and self._size <= REPLY_LIMIT
+
+
+def envelope_commands(envelope: Envelope, *, size: int | None = None) -> tuple[bytes, bytes, bytes]:
+    """Write MAIL, RCPT and DATA for an envelope that `refuse` let pass."""
+    options = "" if size is None else f" SIZE={size}"
+    if needs_smtputf8(envelope):
+        options += " SMTPUTF8"
+    return (
+        f"MAIL FROM:<{envelope.sender}>{options}\r\n".encode(),
+        f"RCPT TO:<{envelope.recipient}>\r\n".encode(),
+        b"DATA\r\n",
+    )
+
+
+def needs_smtputf8(envelope: Envelope) -> bool:
+    """Tell whether the message can only go to a server that offers RFC 6531."""
+    return envelope.smtputf8 or not (envelope.sender.isascii() and envelope.recipient.isascii())
+
+
+def refuse(envelope: Envelope, offer: Offer) -> SendResult | None:
+    """Refuse, without asking the server, an envelope that must not or cannot be written; None lets it pass.
+
+    An address with control characters, spaces or angle brackets could smuggle in a command; no such address is
+    written, not even quoted ones that RFC 5321 would allow. A non-ASCII local part cannot be downgraded where SMTPUTF8
+    is missing (standards.md): final for this recipient, and no bounce.
+    """
+    plain = _PLAIN_ADDRESS.fullmatch(envelope.recipient) and len(envelope.recipient) <= ADDRESS_LIMIT
+    if plain and not envelope.smtputf8 and (not envelope.sender or _PLAIN_ADDRESS.fullmatch(envelope.sender)):
+        return None
+    if envelope.sender and not _is_writable(envelope.sender):
+        return decided_here(Outcome.SENDER_FAULT, "the return path is not an address that can be written in SMTP")
+    if not _is_writable(envelope.recipient):
+        return decided_here(Outcome.REJECTED, "the address cannot be written in SMTP: no spaces, brackets or controls")
+    if needs_smtputf8(envelope) and not offer.smtputf8:
+        if not envelope.sender.isascii():
+            return decided_here(Outcome.SENDER_FAULT, "the return path needs SMTPUTF8, which the server does not offer")
+        return decided_here(Outcome.REJECTED, "the message needs SMTPUTF8, which the server does not offer")
+    return None
+
+
+def refuse_size(size: int, offer: Offer) -> SendResult | None:
+    """Refuse a message larger than the server announced to take (RFC 1870 §6.2); None lets it pass."""
+    if not offer.size or size <= offer.size:
+        return None
+    return decided_here(Outcome.REJECTED, f"the message has {size} octets, the server takes {offer.size}")
+
+
+def _is_writable(address: str) -> bool:
+    local_part, at, domain = address.rpartition("@")
+    if not (local_part and at and domain) or not address.isprintable() or _NEVER_IN_ADDRESS.search(address):
+        return False
+    return len(address.encode()) <= ADDRESS_LIMIT  # what is printable holds no lone surrogates
+
+
+def body(content: bytes) -> bytes:
+    r"""Make content ready for DATA: dots stuffed, ended by CRLF and a lone dot (RFC 5321 §4.5.2).
+
+    The composer writes a leading dot as =2E, so the copy that stuffing costs is not made for our own messages.
+    A dot after a bare LF is stuffed too: servers that take LF for a line end would see the end of the message there.
+    """
+    if content.startswith(b".") or b"\n." in content:
+        content = (b"." + content if content.startswith(b".") else content).replace(b"\n.", b"\n..")
+    if not content or content.endswith(b"\r\n"):
+        return content + b".\r\n"
+    return content + b"\r\n.\r\n"
