@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,6 +26,8 @@ class Context:
     settings: Settings
     database: Database
     tokens: TokenKey
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the process was asked to end: long jobs come to a good place and return."""
 
 
 @dataclass(slots=True)
@@ -64,7 +66,7 @@ _FINISH = text("DELETE FROM outbox WHERE id = :id")
 _POSTPONE = text("""
     -- A failed run: due again later, or kept for a person to look at.
     UPDATE outbox
-    SET lease_until = NULL, last_error = :error,
+    SET lease_until = NULL, offered_until = NULL, last_error = :error,
         due_at = now() + make_interval(secs => power(2, least(attempts, 8))),
         failed_at = CASE WHEN :final THEN now() END
     WHERE id = :id

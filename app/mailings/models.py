@@ -1,10 +1,10 @@
-"""The mailing and its sources."""
+"""The mailing."""
 
-from datetime import date, datetime
+from datetime import datetime
 from enum import StrEnum
 
 import sqlalchemy as sa
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
 from app.platform.tables import Row, choice, moment, reference
 
@@ -72,39 +72,3 @@ class Mailing(Row, table=True):
     started_at: datetime | None = moment(nullable=True)
     finished_at: datetime | None = moment(nullable=True)
     prepare_operation_id: int | None = reference("operation.id", on_delete="SET NULL", nullable=True)
-
-
-class SourceKind(StrEnum):
-    """Where recipients come from (D17)."""
-
-    SELECTION = "selection"
-    PERSON = "person"
-    ADDRESSES = "addresses"
-
-
-class MailingSource(Row, table=True):
-    """A source of a mailing's recipients."""
-
-    __tablename__ = "mailing_source"
-
-    mailing_id: int = reference("mailing.id")
-    kind: SourceKind = choice(SourceKind, name="kind")
-    selection_id: int | None = reference("selection.id", nullable=True)
-    person_id: int | None = reference("person.id", nullable=True)
-    consent_basis: str | None = Field(default=None, description="the statement that consent was given (D20)")
-    consent_source: str | None = None
-    consent_date: date | None = None
-
-
-class SourceAddress(SQLModel, table=True):
-    """A pasted address."""
-
-    __tablename__ = "source_address"
-
-    source_id: int = Field(
-        sa_type=sa.BigInteger, primary_key=True, sa_column_args=[sa.ForeignKey("mailing_source.id", ondelete="CASCADE")]
-    )
-    position: int = Field(primary_key=True)
-    name: str = ""
-    email: str
-    email_key: str | None = Field(default=None, description="null when the address is not valid")

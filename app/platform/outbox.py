@@ -43,6 +43,7 @@ class OutboxJob(Row, table=True):
     args: dict[str, Any] = json_field()
     dedup: str | None = Field(default=None, description="at most one row with this key exists")
     due_at: datetime = moment(default_now=True)
+    offered_until: datetime | None = moment(nullable=True)
     lease_until: datetime | None = moment(nullable=True)
     attempts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     last_error: str | None = None

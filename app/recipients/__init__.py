@@ -1,1 +1,1 @@
-"""The recipient list of a mailing: populating it by the rules D18-D24, statuses, filters, and why each person is on it."""
+"""The recipient list of a mailing: sources, populating it (D18-D24), statuses, filters, why each person is on it."""

@@ -1,12 +1,12 @@
-"""The recipient list of a mailing, and its tallies."""
+"""The sources of a mailing's recipients, the list they make, and its tallies."""
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
-from app.platform.tables import Row, choice, moment
+from app.platform.tables import Row, choice, moment, reference
 
 
 class RecipientStatus(StrEnum):
@@ -84,3 +84,39 @@ class RecipientTally(SQLModel, table=True):
     mailing_id: int = Field(sa_type=sa.BigInteger, primary_key=True)
     name: str = Field(primary_key=True, description="a status, `blocked:<reason>`, `bounced:<kind>` or a mark")
     value: int = Field(sa_type=sa.BigInteger)
+
+
+class SourceKind(StrEnum):
+    """Where recipients come from (D17)."""
+
+    SELECTION = "selection"
+    PERSON = "person"
+    ADDRESSES = "addresses"
+
+
+class MailingSource(Row, table=True):
+    """A source of a mailing's recipients."""
+
+    __tablename__ = "mailing_source"
+
+    mailing_id: int = reference("mailing.id")
+    kind: SourceKind = choice(SourceKind, name="kind")
+    selection_id: int | None = reference("selection.id", nullable=True)
+    person_id: int | None = reference("person.id", nullable=True)
+    consent_basis: str | None = Field(default=None, description="the statement that consent was given (D20)")
+    consent_source: str | None = None
+    consent_date: date | None = None
+
+
+class SourceAddress(SQLModel, table=True):
+    """A pasted address."""
+
+    __tablename__ = "source_address"
+
+    source_id: int = Field(
+        sa_type=sa.BigInteger, primary_key=True, sa_column_args=[sa.ForeignKey("mailing_source.id", ondelete="CASCADE")]
+    )
+    position: int = Field(primary_key=True)
+    name: str = ""
+    email: str
+    email_key: str | None = Field(default=None, description="null when the address is not valid")

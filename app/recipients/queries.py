@@ -1,0 +1,183 @@
+"""SQL of the recipient list."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import text
+from sqlmodel import col, delete, or_, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.recipients.models import MailingSource, Recipient, RecipientStatus, RecipientTally
+
+_UPDATE_LIST = text("""
+    -- Brings a mailing's list in line with its sources and the rules D18-D22, in one statement; answers how many lines
+    -- were added, removed and changed. With membership off, nobody is added or removed, only judged again.
+    -- Needs: selection_member_pkey, person_email_key_idx, consent_state_pkey, subscription_pkey,
+    -- blocked_address_email_key_key, recipient_list_idx. The joins must stay hash joins over whole sets: looked up row
+    -- by row, a million recipients take a minute instead of seconds. The order of the CASE is the order of the rules.
+    WITH brought AS (
+        SELECT s.id AS source_id, m.person_id, NULL AS name, NULL AS email, NULL AS email_key, false AS stated
+        FROM mailing_source AS s JOIN selection_member AS m USING (selection_id)
+        WHERE s.mailing_id = :mailing_id AND s.kind = 'selection'
+        UNION ALL
+        SELECT s.id, s.person_id, NULL, NULL, NULL, false FROM mailing_source AS s
+        WHERE s.mailing_id = :mailing_id AND s.kind = 'person'
+        UNION ALL
+        SELECT s.id, p.id, a.name, a.email, a.email_key, s.consent_basis IS NOT NULL
+        FROM mailing_source AS s JOIN source_address AS a ON a.source_id = s.id
+        LEFT JOIN LATERAL (
+            SELECT id FROM person WHERE person.email_key = a.email_key ORDER BY former_employee, id LIMIT 1
+        ) AS p ON true
+        WHERE s.mailing_id = :mailing_id AND s.kind = 'addresses'
+    ), subscribed AS (
+        SELECT person_id, min(changed_at) AS subscribed_at FROM subscription
+        WHERE subscribed AND subscription_type_id = coalesce(:subscription_type_id, subscription_type_id)
+        GROUP BY person_id
+    ), candidate AS (
+        SELECT l.person_id, l.source_id, p.name, coalesce(p.email, '') AS email, p.email_key, p.former_employee,
+               true AS known, cs.consent_id, cs.consent_id IS NOT NULL AS consenting, sub.subscribed_at,
+               sub.person_id IS NOT NULL AS is_subscribed
+        FROM (SELECT person_id, min(source_id) AS source_id FROM brought
+              WHERE person_id IS NOT NULL GROUP BY person_id) AS l
+        JOIN person AS p ON p.id = l.person_id
+        LEFT JOIN consent_state AS cs ON cs.person_id = p.id AND cs.purpose = 'e_marketing' AND cs.given
+        LEFT JOIN subscribed AS sub ON sub.person_id = p.id
+        UNION ALL
+        SELECT NULL, l.source_id, l.name, l.email, l.email_key, false, l.stated, c.id, l.stated, NULL, l.stated
+        FROM (SELECT DISTINCT ON (coalesce(email_key, email)) * FROM brought
+              WHERE person_id IS NULL ORDER BY coalesce(email_key, email), stated DESC, source_id) AS l
+        LEFT JOIN LATERAL (SELECT max(id) AS id FROM consent WHERE consent.email_key = l.email_key) AS c ON l.stated
+    ), judged AS (
+        SELECT c.*, CASE
+            WHEN c.email_key IS NULL THEN 'invalid_address'
+            WHEN b.id IS NOT NULL THEN 'blocked_address'
+            WHEN c.former_employee THEN 'former_employee'
+            WHEN NOT c.known THEN 'excluded'
+            WHEN NOT c.consenting AND NOT :override_consent THEN 'no_consent'
+            WHEN NOT c.is_subscribed AND NOT :override_consent THEN 'no_subscription'
+        END AS why_not
+        FROM candidate AS c LEFT JOIN blocked_address AS b ON b.email_key = c.email_key
+    ), wanted AS (
+        SELECT j.*, coalesce(person_id::text, 'a' || coalesce(email_key, email)) AS line, CASE
+            WHEN why_not IS NULL AND :one_per_address AND row_number() OVER (
+                PARTITION BY email_key, why_not ORDER BY person_id NULLS LAST, source_id) > 1 THEN 'duplicate'
+            ELSE why_not
+        END AS reason
+        FROM judged AS j
+    ), listed AS (
+        SELECT id, seq, coalesce(person_id::text, 'a' || coalesce(email_key, email)) AS line
+        FROM recipient WHERE mailing_id = :mailing_id
+    ), removed AS (
+        DELETE FROM recipient AS r USING listed AS l
+        WHERE :membership AND r.id = l.id AND r.status IN ('ready', 'blocked')
+            AND NOT EXISTS (SELECT FROM wanted AS w WHERE w.line = l.line)
+        RETURNING 1
+    ), changed AS (
+        UPDATE recipient AS r
+        SET name = w.name, email = w.email, email_key = w.email_key, reason = w.reason, source_id = w.source_id,
+            status = CASE WHEN w.reason IS NULL THEN 'ready' ELSE 'blocked' END,
+            consent_id = w.consent_id, subscribed_at = w.subscribed_at
+        FROM wanted AS w JOIN listed AS l USING (line)
+        WHERE r.id = l.id AND r.status IN ('ready', 'blocked')
+            AND (r.name, r.email, r.reason, r.consent_id, r.subscribed_at, r.source_id)
+                IS DISTINCT FROM (w.name, w.email, w.reason, w.consent_id, w.subscribed_at, w.source_id)
+        RETURNING 1
+    ), added AS (
+        INSERT INTO recipient (mailing_id, seq, person_id, name, email, email_key, status, reason, source_id,
+                               consent_id, subscribed_at)
+        SELECT :mailing_id,
+               (SELECT coalesce(max(seq), 0) FROM listed) + row_number() OVER (ORDER BY w.person_id NULLS LAST),
+               w.person_id, w.name, w.email, w.email_key,
+               CASE WHEN w.reason IS NULL THEN 'ready' ELSE 'blocked' END, w.reason, w.source_id,
+               w.consent_id, w.subscribed_at
+        FROM wanted AS w
+        LEFT JOIN listed AS l USING (line)
+        WHERE :membership AND l.id IS NULL
+        RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM added) AS added, (SELECT count(*) FROM removed) AS removed,
+           (SELECT count(*) FROM changed) AS changed
+""").bindparams(
+    sa.bindparam("mailing_id", type_=sa.BigInteger),
+    sa.bindparam("subscription_type_id", type_=sa.BigInteger),
+    sa.bindparam("override_consent", type_=sa.Boolean),
+    sa.bindparam("one_per_address", type_=sa.Boolean),
+    sa.bindparam("membership", type_=sa.Boolean),
+)
+
+
+async def update_list(session: AsyncSession, **rules: Any) -> Any:
+    """Run the list statement; returns a row (added, removed, changed)."""
+    return (await session.exec(_UPDATE_LIST, params=rules)).one()  # type: ignore[call-overload]
+
+
+async def find_recipient(session: AsyncSession, *, mailing_id: int, recipient_id: int) -> Recipient | None:
+    """Return one line of a mailing's list, or None."""
+    query = select(Recipient).where(Recipient.id == recipient_id, Recipient.mailing_id == mailing_id)
+    return (await session.exec(query)).one_or_none()
+
+
+async def page_of_recipients(
+    session: AsyncSession,
+    *,
+    mailing_id: int,
+    statuses: Sequence[RecipientStatus],
+    reasons: Sequence[str],
+    search: str | None,
+    after: int | None,
+    limit: int,
+) -> Sequence[Recipient]:
+    """Return at most `limit + 1` lines with ids over `after`; walks recipient_list_idx."""
+    query = select(Recipient).where(Recipient.mailing_id == mailing_id)
+    if after is not None:
+        query = query.where(col(Recipient.id) > after)
+    if statuses:
+        query = query.where(col(Recipient.status).in_(statuses))
+    if reasons:
+        query = query.where(col(Recipient.reason).in_(reasons))
+    if search:
+        query = query.where(
+            or_(
+                col(Recipient.name).icontains(search, autoescape=True),
+                col(Recipient.email).icontains(search, autoescape=True),
+            )
+        )
+    return (await session.exec(query.order_by(col(Recipient.id)).limit(limit + 1))).all()
+
+
+async def read_tallies(session: AsyncSession, *, mailing_id: int) -> dict[str, int]:
+    """Return every tally of a mailing by its name."""
+    query = select(RecipientTally.name, RecipientTally.value).where(RecipientTally.mailing_id == mailing_id)
+    return {name: value for name, value in (await session.exec(query)).all() if value}
+
+
+async def list_sources(session: AsyncSession, *, mailing_id: int) -> Sequence[MailingSource]:
+    """Return a mailing's sources in the order in which they were added."""
+    query = select(MailingSource).where(MailingSource.mailing_id == mailing_id).order_by(col(MailingSource.id))
+    return (await session.exec(query)).all()
+
+
+async def find_source(session: AsyncSession, *, mailing_id: int, source_id: int) -> MailingSource | None:
+    """Return a source of a mailing, or None."""
+    query = select(MailingSource).where(MailingSource.id == source_id, MailingSource.mailing_id == mailing_id)
+    return (await session.exec(query)).one_or_none()
+
+
+async def delete_list(session: AsyncSession, *, mailing_id: int) -> None:
+    """Delete a mailing's list: no foreign key does it."""
+    await session.exec(delete(Recipient).where(col(Recipient.mailing_id) == mailing_id))
+    await session.exec(delete(RecipientTally).where(col(RecipientTally.mailing_id) == mailing_id))
+
+
+_COUNT_ADDRESSES = text("""
+    -- How many addresses each source of pasted addresses has.
+    SELECT a.source_id, count(*) AS addresses FROM source_address AS a
+    WHERE a.source_id = ANY(:ids) GROUP BY a.source_id
+""").bindparams(sa.bindparam("ids", type_=sa.ARRAY(sa.BigInteger)))
+
+
+async def count_addresses(session: AsyncSession, *, source_ids: Sequence[int]) -> dict[int, int]:
+    """Return the number of pasted addresses by source."""
+    rows = await session.exec(_COUNT_ADDRESSES, params={"ids": list(source_ids)})  # type: ignore[call-overload]
+    return {row.source_id: row.addresses for row in rows}

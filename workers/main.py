@@ -1,0 +1,111 @@
+"""The worker process: arq runs the jobs, the relay feeds it, the watch mends what crashes left behind."""
+
+import asyncio
+import json
+import signal
+from typing import Any
+
+from arq import create_pool, func
+from arq.connections import RedisSettings
+from arq.worker import Worker
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from app import tables
+from app.platform.db import Database
+from app.platform.outbox import Job
+from app.platform.settings import Settings
+from app.platform.telemetry import log, set_up_logging
+from app.platform.tokens import TokenKey
+from workers.context import Context, JobFunction, run_job
+from workers.jobs import sending
+from workers.relay import relay
+from workers.watch import watch
+
+JOB_TIMEOUT = 3600  # seconds; leases in PostgreSQL recover what dies, so this bounds only what hangs
+DRAIN_SECONDS = 20.0  # how long running jobs may take to come to a good place at SIGTERM
+
+JOBS: dict[str, JobFunction] = {
+    Job.MAILING_PREPARE: sending.prepare_mailing,
+    Job.LIST_UPDATE: sending.update_list,
+    Job.DISPATCH_SEND: sending.send_dispatch,
+}
+
+__all__ = ["JOBS", "run_worker", "tables"]
+
+
+def redis_settings(url: str) -> RedisSettings:
+    """Return arq's settings for a Redis URL, with retries: without them a Redis restart ends the worker."""
+    settings = RedisSettings.from_dsn(url)
+    settings.conn_retries = 30
+    settings.retry_on_timeout = True
+    settings.retry_on_error = [RedisConnectionError, RedisTimeoutError, ConnectionError]
+    settings.retry = Retry(ExponentialBackoff(cap=2, base=0.05), retries=30)
+    return settings
+
+
+async def run_worker(settings: Settings) -> None:
+    """Run jobs until SIGTERM or SIGINT, then let running ones come to a good place."""
+    set_up_logging(settings.log_level)
+    context = Context(
+        settings=settings,
+        database=Database.connect(settings, name="worker"),
+        tokens=TokenKey.from_secret(settings.secret_key.get_secret_value()),
+    )
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, context.stopping.set)
+    redis = redis_settings(settings.redis_url.get_secret_value())
+    pool = await create_pool(redis, job_serializer=_dump, job_deserializer=_load)
+    worker = _arq_worker(context, redis)
+    background = [
+        asyncio.create_task(worker.async_run(), name="arq"),
+        asyncio.create_task(relay(context, pool), name="relay"),
+        asyncio.create_task(watch(context), name="watch"),
+    ]
+    log.info("worker.started")
+    stop = asyncio.create_task(context.stopping.wait())
+    done, _ = await asyncio.wait([stop, *background], return_when=asyncio.FIRST_COMPLETED)
+    worker.allow_pick_jobs = False
+    running = list(worker.tasks.values())
+    if running:
+        await asyncio.wait(running, timeout=DRAIN_SECONDS)
+    for task in background:
+        task.cancel()
+    await asyncio.gather(*background, return_exceptions=True)
+    await worker.close()
+    await pool.aclose()
+    await context.database.close()
+    log.info("worker.ended")
+    for task in done - {stop}:
+        task.result()
+
+
+def _arq_worker(context: Context, redis: RedisSettings) -> Worker:
+    async def run(_: dict[Any, Any], job_id: int) -> None:
+        await run_job(context, JOBS, job_id)
+
+    return Worker(
+        functions=[func(run, name="run")],
+        redis_settings=redis,
+        handle_signals=False,
+        max_jobs=10,
+        job_timeout=JOB_TIMEOUT,
+        keep_result=0,  # a kept result would make arq refuse the same id later
+        poll_delay=0.1,
+        max_tries=1,
+        log_results=False,
+        job_serializer=_dump,
+        job_deserializer=_load,
+    )
+
+
+def _dump(value: dict[str, Any]) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _load(octets: bytes) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(octets)
+    return value
