@@ -1,0 +1,144 @@
+"""What is wrong, or could be better, with a message before it is sent (D26). Nothing here needs a network.
+
+A *problem* makes the mailing incomplete; a *warning* does not stop it.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from app.content.compiled import CompiledMessage
+from app.content.compiler import MessageSource
+from app.content.html_part import SCRIPT_SCHEMES
+from app.content.links import link_attribute, read_target, scheme, shape
+from app.content.markup import Node, StartTag, Stretch, scan
+from app.content.merge_tags import (
+    Hole,
+    MergeTagError,
+    Parsed,
+    Parts,
+    TagFault,
+    line_starts,
+    locate,
+    parse,
+    spans_in,
+    unparse,
+)
+
+MAX_SIZE = 102 * 1024
+"""Gmail shows no more than 102 kB of a message and hides the rest behind "View entire message"."""
+
+Code = Literal[
+    "bad_merge_tag",
+    "empty_link",
+    "malformed_link",
+    "missing_alt",
+    "missing_language",
+    "missing_subject",
+    "missing_unsubscribe_link",
+    "no_text_part",
+    "script_link",
+    "too_large",
+    "unsubscribe_link_not_in_text",
+]
+
+_UNSUBSCRIBE = "link.unsubscribe"
+_WEB_URL = re.compile(
+    r"https?://(?:[^\s/?#@]*@)?(?:[^\s/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:[/?#]\S*)?", re.IGNORECASE
+)
+_OTHER = re.compile(
+    r"mailto:(?:[^@]+@[^@]+|\?.+|x+)|tel:[+0-9x].*|(?!mailto:|tel:)[a-z][a-z0-9+.\-]*:.+", re.IGNORECASE
+)
+_LOOKS_LIKE_HOST = re.compile(r"(?:[\w\-]+\.)+[A-Za-z]{2,}(?:[/?#:]|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One finding; `line` and `column`, from 1, where it is about a place in the HTML (or the text `detail` names)."""
+
+    code: Code
+    severity: Literal["problem", "warning"]
+    detail: str
+    line: int | None = None
+    column: int | None = None
+
+
+def check_message(source: MessageSource, compiled: CompiledMessage | MergeTagError) -> list[Finding]:
+    """Check a message; `compiled` is what `compile_message` gave or raised for it."""
+    findings: list[Finding] = []
+    try:
+        html = parse(source.html, where="html", html=True, extra_tags=source.extra_tags)
+    except MergeTagError:
+        html = Parsed("html", source.html, ())
+    nodes = scan(html.filler)
+    if isinstance(compiled, MergeTagError):
+        findings += (Finding("bad_merge_tag", "problem", *_fault(fault)) for fault in compiled.faults)
+    elif compiled.size > MAX_SIZE:
+        detail = f"{compiled.size // 1024} kB; Gmail cuts a message off after {MAX_SIZE // 1024} kB"
+        findings.append(Finding("too_large", "warning", detail))
+    return [*findings, *_headers_and_text(source), *_unsubscribe_link(source, html, nodes), *_markup(html, nodes)]
+
+
+def _fault(fault: TagFault) -> tuple[str, int, int]:
+    return f"{fault.where}: {fault.written}: {fault.message}", fault.line, fault.column
+
+
+def _headers_and_text(source: MessageSource) -> Iterator[Finding]:
+    if not source.subject.strip():
+        yield Finding("missing_subject", "problem", "the message has no subject")
+    if source.written_text is None:
+        yield Finding("no_text_part", "warning", "no text part is written; it is derived from the HTML")
+
+
+def _unsubscribe_link(source: MessageSource, html: Parsed, nodes: tuple[Node, ...]) -> Iterator[Finding]:
+    if not source.marketing:
+        return
+    visible = [
+        node for node in nodes if not node.conditional and not (isinstance(node, Stretch) and node.kind != "text")
+    ]
+    in_html = any(
+        span.content.tag == _UNSUBSCRIBE
+        for node in visible
+        for span in spans_in(html, node.start, node.end)
+        if isinstance(span.content, Hole)
+    )
+    could_not_be_read = not html.spans and _UNSUBSCRIBE in html.text
+    if not in_html and not could_not_be_read:
+        detail = f"marketing mail needs a visible link to [[{_UNSUBSCRIBE}]] in its HTML"
+        yield Finding("missing_unsubscribe_link", "problem", detail)
+    if source.written_text and _UNSUBSCRIBE not in source.written_text:
+        detail = f"the text part has no [[{_UNSUBSCRIBE}]]"
+        yield Finding("unsubscribe_link_not_in_text", "warning", detail)
+
+
+def _markup(html: Parsed, nodes: tuple[Node, ...]) -> Iterator[Finding]:
+    lines = line_starts(html.text)
+    tags = [node for node in nodes if isinstance(node, StartTag) and not node.conditional]
+    languages = (tag.attribute("lang") for tag in tags if tag.name == "html")
+    if not any(language and html.text[language.start : language.end].strip() for language in languages):
+        yield Finding("missing_language", "warning", "<html> has no lang, which screen readers need (WCAG 3.1.1)")
+    for tag in tags:
+        place = locate(lines, tag.start)
+        if tag.name in ("img", "area") and tag.attribute("alt") is None:
+            yield Finding("missing_alt", "warning", f"<{tag.name}> has no alt (WCAG 1.1.1)", *place)
+        if href := link_attribute(tag):
+            code_and_detail = _link_fault(read_target(html, href))
+            if code_and_detail:
+                code, detail = code_and_detail
+                yield Finding(code, "problem" if code == "script_link" else "warning", detail, *place)
+
+
+def _link_fault(target: Parts) -> tuple[Code, str] | None:
+    seen, name = shape(target), scheme(target)
+    if seen in ("", "#"):
+        return "empty_link", "the link leads nowhere"
+    if name in SCRIPT_SCHEMES:
+        return "script_link", f"{name}: links are refused by mail programs, and rightly"
+    if isinstance(target[0], Hole) or seen.startswith("#"):
+        return None
+    valid = (_WEB_URL if name in ("http", "https") else _OTHER).fullmatch(seen)
+    if valid:
+        return None
+    hint = "it has no https:// in front" if _LOOKS_LIKE_HOST.match(seen) else "it is not a complete address"
+    return "malformed_link", f"{unparse(target)[:200]}: {hint}"

@@ -1,0 +1,227 @@
+"""A compiled message: what one recipient's bytes are joined from.
+
+It is frozen with the mailing's dispatch: every sender loads it from its row and renders from memory. Rendering fills
+every other item of a list and joins it once.
+"""
+
+import email
+import email.policy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from email.utils import parseaddr
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any, Self
+
+from app.content import headers
+from app.content.encoding import encode_value
+from app.content.links import TrackedLink, value_of
+from app.content.merge_tags import Parts, is_empty, parse, unparse
+from app.content.pieces import TokenKind, Value
+
+FIELDS = ("to", "subject", "date", "message_id", "from", "reply_to", "pixel")
+"""What is filled between the tokens and the values, in this order: header lines, or a header's value, or markup."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSlot:
+    """A token the recipient needs: of a link (by its position), or of one of the pages."""
+
+    kind: TokenKind
+    position: int = 0
+
+
+FORMAT = 1
+"""Raised when stored messages of an older form can no longer be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientData:
+    """What is filled in for one recipient.
+
+    `values` are by tag name; `tokens` are 32 characters each, in the order of `CompiledMessage.token_slots`.
+    `message_id` has its angle brackets; `date` is in the form of RFC 5322 §3.3; both are trusted to be well-formed.
+    `reply_to` is set where the rule for replies depends on the recipient (D5).
+    """
+
+    values: Mapping[str, str]
+    to_name: str
+    to_email: str
+    message_id: str
+    date: str
+    tokens: Sequence[str]
+    reply_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """A message with places left open: `texts` has one item more than `places`, which index what is filled in."""
+
+    texts: tuple[str, ...]
+    places: tuple[int, ...]
+    _parts: list[str] = field(init=False, repr=False, compare=False)
+    _pick: "itemgetter[Any]" = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        parts = [""] * (2 * len(self.texts) - 1)
+        parts[::2] = self.texts
+        object.__setattr__(self, "_parts", parts)
+        object.__setattr__(self, "_pick", itemgetter(*self.places))
+
+    def fill(self, filled: Sequence[str]) -> bytes:
+        """Join texts and fillings; everything is ASCII by then."""
+        parts = self._parts.copy()
+        parts[1::2] = self._pick(filled)
+        return "".join(parts).encode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledMessage:
+    """A message of which only places are left open.
+
+    `subject` is empty where it is the same for all, and so among the texts of the message. `token_slots` are those of
+    the links, then of the pixel if there is one, then of the pages. `tags` are the recipient's merge tags it uses: what
+    must be fetched. `undefaulted` are those of them that are used somewhere without a default; `missing` are the
+    mailing's own tags without value and default. `pixel` is the markup before and after the token. `size` is in octets
+    as sent, without attachments. `plain` has the links as they were written, for recipients whose clicks are not
+    tracked (D43); None if no link differs.
+    """
+
+    subject: Parts
+    sender: tuple[str, str]
+    recipient_sender: bool
+    reply_to: str | None
+    token_slots: tuple[TokenSlot, ...]
+    value_slots: tuple[Value, ...]
+    links: tuple[TrackedLink, ...]
+    tags: frozenset[str]
+    undefaulted: frozenset[str]
+    missing: frozenset[str]
+    pixel: tuple[str, str] | None
+    size: int
+    tracked: Joint
+    plain: Joint | None
+
+    def render(self, data: RecipientData, *, clicks: bool = True, opens: bool = True) -> bytes:
+        """Give the whole message (RFC 5322): CRLF, 7-bit, ready for DATA, without the final dot.
+
+        `clicks` and `opens` False leave out what the recipient has not allowed (D43). Raises ValueError for a wrong
+        number of tokens, UnsendableAddressError for an address no header can carry.
+        """
+        if len(data.tokens) != len(self.token_slots):
+            raise ValueError(f"{len(data.tokens)} tokens given, the message has {len(self.token_slots)} slots")
+        values = data.values
+        filled = [
+            *data.tokens,
+            headers.mailbox("To", data.to_name, data.to_email),
+            self._subject_line(values),
+            data.date,
+            data.message_id,
+            self._from_line(values),
+            _reply_to_line(data.reply_to or self.reply_to),
+            self._pixel(data.tokens) if opens else "",
+        ]
+        for slot in self.value_slots:
+            value = values.get(slot.tag)
+            filled.append(encode_value(slot.mode, slot.default if value is None or is_empty(value) else value))
+        joint = self.tracked if clicks or self.plain is None else self.plain
+        return joint.fill(filled)
+
+    def _subject_line(self, values: Mapping[str, str]) -> str:
+        if not self.subject:
+            return ""
+        parts = [part if isinstance(part, str) else value_of(part, values) for part in self.subject]
+        return headers.text("Subject", "".join(parts))
+
+    def _from_line(self, values: Mapping[str, str]) -> str:
+        if not self.recipient_sender:
+            return ""
+        name, address = self.sender
+        if given := values.get("sender.email"):
+            name, address = values.get("sender.name", ""), given
+        return headers.mailbox("From", name, address)
+
+    def _pixel(self, tokens: Sequence[str]) -> str:
+        if self.pixel is None:
+            return ""
+        before, after = self.pixel
+        return f"{before}{tokens[len(self.links)]}{after}"  # the slot after the links': see `token_slots`
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the message in terms of JSON."""
+        return {
+            "format": FORMAT,
+            "subject": unparse(self.subject),
+            "sender": self.sender,
+            "recipient_sender": self.recipient_sender,
+            "reply_to": self.reply_to,
+            "token_slots": [[slot.kind, slot.position] for slot in self.token_slots],
+            "value_slots": [[slot.tag, slot.default, slot.mode] for slot in self.value_slots],
+            "links": [[link.position, link.target, link.written] for link in self.links],
+            "tags": sorted(self.tags),
+            "undefaulted": sorted(self.undefaulted),
+            "missing": sorted(self.missing),
+            "pixel": self.pixel,
+            "size": self.size,
+            "tracked": [self.tracked.texts, self.tracked.places],
+            "plain": [self.plain.texts, self.plain.places] if self.plain else None,
+        }
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
+        """Give the message that `to_dict` wrote. Raises ValueError for another format."""
+        if stored.get("format") != FORMAT:
+            raise ValueError(f"a compiled message of format {FORMAT} is needed, not {stored.get('format')}")
+        return cls(
+            subject=parse(stored["subject"], where="subject").parts,
+            sender=(stored["sender"][0], stored["sender"][1]),
+            recipient_sender=stored["recipient_sender"],
+            reply_to=stored["reply_to"],
+            token_slots=tuple(TokenSlot(*slot) for slot in stored["token_slots"]),
+            value_slots=tuple(Value(*slot) for slot in stored["value_slots"]),
+            links=tuple(TrackedLink(*link) for link in stored["links"]),
+            tags=frozenset(stored["tags"]),
+            undefaulted=frozenset(stored["undefaulted"]),
+            missing=frozenset(stored["missing"]),
+            pixel=(stored["pixel"][0], stored["pixel"][1]) if stored["pixel"] else None,
+            size=stored["size"],
+            tracked=_joint(stored["tracked"]),
+            plain=_joint(stored["plain"]) if stored["plain"] else None,
+        )
+
+
+def _joint(stored: Sequence[Sequence[Any]]) -> Joint:
+    texts, places = stored
+    return Joint(tuple(texts), tuple(places))
+
+
+@lru_cache(maxsize=256)
+def _reply_to_line(reply_to: str | None) -> str:
+    return headers.mailbox("Reply-To", *parseaddr(reply_to)) if reply_to else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What one recipient sees (D14); line breaks are line feeds."""
+
+    subject: str
+    html: str
+    text: str
+
+
+def preview(compiled: CompiledMessage, data: RecipientData, *, clicks: bool = True, opens: bool = True) -> Preview:
+    """Decode the very bytes the recipient would get, so that a preview cannot differ from them (D14)."""
+    rendered = compiled.render(data, clicks=clicks, opens=opens)
+    message = email.message_from_bytes(rendered, policy=email.policy.default)
+    return Preview(str(message["Subject"]), _content(message, "html"), _content(message, "plain"))
+
+
+def _content(message: EmailMessage, kind: str) -> str:
+    part = message.get_body(preferencelist=(kind,))
+    return str(part.get_content()).replace("\r\n", "\n") if part else ""
+
+
+def empty_tags(compiled: CompiledMessage, values: Mapping[str, str]) -> frozenset[str]:
+    """Name the tags this recipient would see empty: no value, and no default in one place at least (D14)."""
+    return compiled.missing | {tag for tag in compiled.undefaulted if is_empty(values.get(tag))}

@@ -1,0 +1,256 @@
+"""Compiling a message: everything that is the same for all recipients is done once per mailing (D11-D16).
+
+HTML is read, links are found and rewritten, MIME and quoted-printable are laid out; what is left is a `CompiledMessage`
+with places for the recipient's values and tokens.
+"""
+
+import html
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+from app.content import headers
+from app.content.compiled import FIELDS, CompiledMessage, Joint, TokenSlot
+from app.content.encoding import lay_out
+from app.content.filling import SPECIAL_LINKS, Filling
+from app.content.html_part import Document, html_pieces, misplaced_tags, read_document
+from app.content.links import LinkRules
+from app.content.merge_tags import Hole, MergeTagError, Parsed, Parts, TagFault, is_empty, parse
+from app.content.mime import Attachment, HeaderPlace, Item, message_body
+from app.content.pieces import TOKEN_WIDTH, Piece, Pixel, Token, TokenKind, Value
+from app.content.text_part import derived_pieces, written_pieces
+
+_PAGE_TOKENS: tuple[TokenKind, ...] = ("open", "unsubscribe", "view", "preferences")
+
+
+@dataclass(frozen=True, slots=True)
+class MessageSource:
+    """What a message is compiled from.
+
+    `text` None or blank derives the text part from the HTML. `values` are the mailing's own merge values by tag
+    (`mailing.name`, `mailing.date`, `project.name` …); subject and sender need not be among them. `extra_tags` are the
+    extra-field tags that exist; None accepts any. `marketing` adds the headers of RFC 8058; its mailto needs
+    `unsubscribe_email`. `recipient_sender`: From comes from the recipient's `sender.name` and `sender.email` values,
+    otherwise from `from_name`, `from_email` (D5). `headers` are further ones, in printable ASCII.
+    """
+
+    subject: str
+    html: str
+    text: str | None
+    from_name: str
+    from_email: str
+    reply_to: str | None = None
+    language: str | None = None
+    marketing: bool = True
+    list_id: str | None = None
+    feedback_id: str | None = None
+    unsubscribe_email: str | None = None
+    auto_submitted: bool = False
+    recipient_sender: bool = False
+    track_opens: bool = True
+    track_all_links: bool = True
+    library_targets: frozenset[str] = frozenset()
+    utm_source: str | None = None
+    utm_campaign: str | None = None
+    values: Mapping[str, str] = field(default_factory=dict)
+    extra_tags: Collection[str] | None = None
+    attachments: Sequence[Attachment] = ()
+    headers: Sequence[tuple[str, str]] = ()
+
+    @property
+    def written_text(self) -> str | None:
+        """The text part, if one was written."""
+        return self.text if self.text and not self.text.isspace() else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """The parsed texts of a message."""
+
+    subject: Parsed
+    document: Document
+    text: Parsed | None
+
+    @property
+    def holes(self) -> set[Hole]:
+        parsed = (self.subject, self.document.parsed, *([self.text] if self.text else []))
+        return {span.content for one in parsed for span in one.spans if isinstance(span.content, Hole)}
+
+
+def compile_message(source: MessageSource, *, public_url: str) -> CompiledMessage:
+    """Compile a message; addresses of links and pages begin with `public_url`.
+
+    Raises MergeTagError with every fault of subject, HTML and text; HeaderError, UnsendableAddressError for a header
+    that cannot be written.
+    """
+    subject, body, text = _read_source(source)
+    filling = Filling(public_url.rstrip("/"), _mailing_values(source, subject), source.recipient_sender)
+    rules = LinkRules(source.track_all_links, source.library_targets, source.utm_source, source.utm_campaign)
+    content = _Content(subject, read_document(body, rules, filling), text)
+    if faults := misplaced_tags(content.document):
+        raise MergeTagError(faults)
+    return _assemble(source, content, filling)
+
+
+def _read_source(source: MessageSource) -> tuple[Parsed, Parsed, Parsed | None]:
+    """Read the merge tags of subject, HTML and written text. Raises MergeTagError with the faults of all three."""
+    faults: list[TagFault] = []
+
+    def read(text: str, where: str, *, is_html: bool = False) -> Parsed:
+        try:
+            return parse(text, where=where, html=is_html, extra_tags=source.extra_tags)
+        except MergeTagError as error:
+            faults.extend(error.faults)
+            return Parsed(where, "", ())
+
+    subject, body = read(source.subject, "subject"), read(source.html, "html", is_html=True)
+    text = read(source.written_text, "text") if source.written_text else None
+    faults.extend(_misplaced_in_subject(subject))
+    if faults:
+        raise MergeTagError(faults)
+    return subject, body, text
+
+
+def _misplaced_in_subject(subject: Parsed) -> list[TagFault]:
+    faults: list[TagFault] = []
+    for span in subject.spans:
+        tag = span.content.tag if isinstance(span.content, Hole) else ""
+        if tag in SPECIAL_LINKS or tag == "mailing.subject":
+            written = subject.text[span.start : span.end]
+            faults.append(TagFault("subject", span.line, span.column, written, f"{tag} cannot stand in the subject"))
+    return faults
+
+
+def _mailing_values(source: MessageSource, subject: Parsed) -> dict[str, Parts]:
+    sender = {"sender.name": source.from_name, "sender.email": source.from_email}
+    given = {tag: (value,) for tag, value in (sender | dict(source.values)).items()}
+    return {**given, "mailing.subject": subject.parts}
+
+
+def _assemble(source: MessageSource, content: _Content, filling: Filling) -> CompiledMessage:
+    subject = filling.expand_all(content.subject.parts)
+    head = _head(source, subject, filling)
+    seed = "\0".join((source.subject, source.html, source.text or "")).encode("utf-8", "replace")
+    bodies = {
+        tracked: message_body(
+            _text(content, filling, tracked=tracked),
+            html_pieces(content.document, filling, tracked=tracked, pixel=source.track_opens),
+            source.attachments,
+            seed=seed,
+        )
+        for tracked in (True, False)
+    }
+    slots = _Slots.of([*head, *bodies[True], *bodies[False]], content.document, pixel=source.track_opens)
+    tracked, plain = (slots.joint([*head, *bodies[variant]]) for variant in (True, False))
+    tags, undefaulted, missing = _tags_used(content, filling)
+    return CompiledMessage(
+        subject=subject if _varies(subject) else (),
+        sender=(source.from_name, source.from_email),
+        recipient_sender=source.recipient_sender,
+        reply_to=source.reply_to,
+        token_slots=slots.tokens,
+        value_slots=slots.values,
+        links=content.document.tracked,
+        tags=tags,
+        undefaulted=undefaulted,
+        missing=missing,
+        pixel=_pixel(filling) if source.track_opens else None,
+        size=sum(map(len, tracked.texts)) + TOKEN_WIDTH * len(slots.tokens) - _encoded_size(source.attachments),
+        tracked=tracked,
+        plain=None if plain == tracked else plain,
+    )
+
+
+def _text(content: _Content, filling: Filling, *, tracked: bool) -> list[Piece]:
+    if content.text:
+        return written_pieces(content.text, content.document, filling, tracked=tracked)
+    return derived_pieces(content.document, filling, tracked=tracked)
+
+
+def _head(source: MessageSource, subject: Parts, filling: Filling) -> list[Item]:
+    """Give the header section but for Content-Type. Raises HeaderError, UnsendableAddressError."""
+    sender = headers.mailbox("From", source.from_name, source.from_email)  # checked even if it is only the fallback
+    lines: list[Item] = ["Date: ", HeaderPlace("date"), "\r\n"]
+    lines += [HeaderPlace("from") if source.recipient_sender else sender, HeaderPlace("to"), HeaderPlace("reply_to")]
+    lines += ["Message-ID: ", HeaderPlace("message_id"), "\r\n"]
+    lines += [HeaderPlace("subject") if _varies(subject) else headers.text("Subject", "".join(map(str, subject)))]
+    if source.marketing:
+        lines += ["List-Unsubscribe: <", filling.address("unsubscribe"), Token("unsubscribe"), ">"]
+        if source.unsubscribe_email:
+            lines += [f",\r\n <mailto:{source.unsubscribe_email}?subject=", Token("unsubscribe"), ">"]
+        lines += ["\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"]
+    if source.list_id:
+        lines += [headers.list_id(source.list_id)]
+    if source.language:
+        lines += [headers.structured("Content-Language", source.language)]
+    if source.feedback_id:
+        lines += [headers.structured("Feedback-ID", source.feedback_id)]
+    automatic = ("Auto-Submitted", "auto-replied") if source.auto_submitted else ("Precedence", "bulk")
+    lines += [headers.structured(field, value) for field, value in (automatic, *source.headers)]
+    return [*lines, "MIME-Version: 1.0\r\n"]
+
+
+def _varies(parts: Parts) -> bool:
+    return any(isinstance(part, Hole) for part in parts)
+
+
+def _pixel(filling: Filling) -> tuple[str, str]:
+    before = f'<img src="{html.escape(filling.address("open"))}'
+    after = '.gif" width="1" height="1" alt="" style="display:block;width:1px;height:1px;border:0">'
+    start, _, end = lay_out([before, Token("open"), after])
+    return str(start), f"{end}=\r\n"
+
+
+def _tags_used(content: _Content, filling: Filling) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """Name the recipient's tags, those of them without a default somewhere, and the mailing's that are empty."""
+    tags = {"sender.name", "sender.email"} if filling.recipient_sender else set()
+    undefaulted: set[str] = set()
+    missing: set[str] = set()
+    for hole in content.holes:
+        if hole.tag in SPECIAL_LINKS:
+            continue
+        parts = filling.expand(hole)
+        recipient_holes = [part for part in parts if isinstance(part, Hole)]
+        tags.update(part.tag for part in recipient_holes)
+        undefaulted.update(part.tag for part in recipient_holes if is_empty(part.default))
+        if not parts:
+            missing.add(hole.tag)
+    return frozenset(tags), frozenset(undefaulted), frozenset(missing)
+
+
+def _encoded_size(attachments: Sequence[Attachment]) -> int:
+    return sum(len(attachment.content) * 78 // 57 for attachment in attachments)  # base64: 57 octets make a line of 78
+
+
+@dataclass(frozen=True, slots=True)
+class _Slots:
+    """What is filled in, in the order `CompiledMessage.render` fills it: tokens, FIELDS, values."""
+
+    tokens: tuple[TokenSlot, ...]
+    values: tuple[Value, ...]
+
+    @classmethod
+    def of(cls, items: Sequence[Item], document: Document, *, pixel: bool) -> Self:
+        kinds = {item.kind for item in items if isinstance(item, Token)} | ({"open"} if pixel else set())
+        links = [TokenSlot("link", link.position) for link in document.tracked]
+        pages = [TokenSlot(kind) for kind in _PAGE_TOKENS if kind in kinds]
+        return cls((*links, *pages), tuple(dict.fromkeys(item for item in items if isinstance(item, Value))))
+
+    def joint(self, items: Iterable[Item]) -> Joint:
+        """Join neighbouring texts, and number the places between them."""
+        fields = {name: len(self.tokens) + number for number, name in enumerate(FIELDS)}
+        values = {value: len(self.tokens) + len(FIELDS) + number for number, value in enumerate(self.values)}
+        tokens = {(slot.kind, slot.position): number for number, slot in enumerate(self.tokens)}
+        texts, places = [""], list[int]()
+        for item in items:
+            if isinstance(item, str):
+                texts[-1] += item
+                continue
+            if isinstance(item, Token):
+                places.append(tokens[item.kind, item.position])
+            elif isinstance(item, Value):
+                places.append(values[item])
+            else:
+                places.append(fields["pixel" if isinstance(item, Pixel) else item.name])
+            texts.append("")
+        return Joint(tuple(texts), tuple(places))

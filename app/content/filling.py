@@ -1,0 +1,78 @@
+"""Turning merge tags into pieces: the mailing's own values and addresses now, the recipient's values later."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.content.encoding import escape
+from app.content.merge_tags import Hole, Part, Parts, group_of, is_empty, joined
+from app.content.pieces import Mode, Piece, Token, TokenKind, Value
+
+RECIPIENT_GROUPS = frozenset({"customer", "company"})
+
+PATHS: Mapping[TokenKind, str] = {"link": "c", "open": "o", "unsubscribe": "u", "view": "v", "preferences": "p"}
+"""Where each kind of token points: the first segment of the path after the public URL."""
+
+SPECIAL_LINKS: Mapping[str, TokenKind] = {
+    "link.unsubscribe": "unsubscribe",
+    "link.view_in_browser": "view",
+    "link.manage_subscriptions": "preferences",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """What is known when a message is compiled.
+
+    `public_url` has no slash at its end. `values` are the mailing's own, as parts, since a subject may have a
+    recipient's merge tags in it. `recipient_sender`: who the message is from depends on the recipient (D5).
+    """
+
+    public_url: str
+    values: Mapping[str, Parts]
+    recipient_sender: bool
+
+    def expand(self, hole: Hole) -> Parts:
+        """Give what a hole stands for: literals where the mailing knows, the hole itself where the recipient does.
+
+        `mailing.*`, `project.*` and (mostly) `sender.*` are the mailing's; without a value the default holds.
+        """
+        if group_of(hole.tag) in RECIPIENT_GROUPS or hole.tag in SPECIAL_LINKS:
+            return (hole,)
+        parts = self.values.get(hole.tag, ())
+        if self.recipient_sender and group_of(hole.tag) == "sender":
+            fallback = "".join(part for part in parts if isinstance(part, str))
+            return (Hole(hole.tag, hole.default or fallback),)
+        if all(isinstance(part, str) and is_empty(part) for part in parts):
+            return (hole.default,) if hole.default else ()
+        return parts
+
+    def expand_all(self, parts: Parts) -> Parts:
+        """Expand every hole of a text."""
+        expanded: list[Part] = []
+        for part in parts:
+            expanded += (part,) if isinstance(part, str) else self.expand(part)
+        return joined(expanded)
+
+    def address(self, kind: TokenKind) -> str:
+        """Give the address that a token of this kind completes."""
+        return f"{self.public_url}/{PATHS[kind]}/"
+
+    def pieces(self, hole: Hole, mode: Mode) -> list[Piece]:
+        """Give the pieces for a hole, escaped for where it lands."""
+        if kind := SPECIAL_LINKS.get(hole.tag):
+            return [escape(mode, self.address(kind)), Token(kind)]
+        pieces: list[Piece] = []
+        for part in self.expand(hole):
+            pieces.append(escape(mode, part) if isinstance(part, str) else Value(part.tag, part.default or "", mode))
+            mode = "url" if mode == "url_start" else mode
+        return pieces or [escape(mode, "")]
+
+    def target(self, parts: Parts) -> Parts:
+        """Fill the mailing's own values into a target, percent-encoded; the recipient's holes stay."""
+        filled: list[Part] = []
+        for part in parts:
+            if isinstance(part, str):
+                filled.append(part)
+            else:
+                filled += (escape("url", piece) if isinstance(piece, str) else piece for piece in self.expand(part))
+        return joined(filled)
