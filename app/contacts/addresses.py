@@ -105,6 +105,8 @@ def _plain_fault(text: str) -> str | None:
     """Name the commonest faults of real lists in our own words, with what would be right; None leaves the rest."""
     if not text:
         return "The address is empty: write it as name@company.com."
+    if len(text) > ADDRESS_LIMIT:
+        return f"The address is too long: at most {ADDRESS_LIMIT} octets are allowed (RFC 5321)."
     if not text.isprintable() and any(unicodedata.category(char) in _UNSEEN_CATEGORIES for char in text):
         return "The address has a line break or another invisible character in it: type it again, without them."
     if "@" not in text:
@@ -162,12 +164,16 @@ def clean_text(raw: str, limit: int) -> str:
     go, so that a value can never end a header or turn a line around (D12). HTML and formulas stay: they are text, and
     are escaped for where they land.
     """
-    if raw.isprintable() and "  " not in raw and len(raw) <= limit:
-        text = raw.strip()
-        return text if text.isascii() else unicodedata.normalize("NFC", text)
+    if len(raw) <= limit and is_clean(raw):
+        return raw.strip()
     # The cut before the loop keeps a megabyte in one cell from being walked character by character.
     seen = unicodedata.normalize("NFC", "".join(_visible(char) for char in raw[: limit * 4]))
     return " ".join(seen.split())[:limit].strip(" \u200c\u200d")
+
+
+def is_clean(text: str) -> bool:
+    """Whether `clean_text` has nothing to do but to strip spaces at the ends and to cut."""
+    return text.isprintable() and "  " not in text and (text.isascii() or unicodedata.is_normalized("NFC", text))
 
 
 def _visible(char: str) -> str:
@@ -192,7 +198,9 @@ def normalise_phone(raw: str, default_country: str) -> str:
 
     Raises InvalidPhone.
     """
-    dialled = raw.translate(_NOT_DIALLED)
+    dialled = raw.replace(" ", "")
+    if not dialled[1:].isdigit():
+        dialled = dialled.translate(_NOT_DIALLED)
     if dialled.startswith("00") and default_country in _FAST_COUNTRIES:
         dialled = "+" + dialled[2:]
     if dialled.isascii():

@@ -1,0 +1,1 @@
+"""selections, projects, imports: sources -> people."""
