@@ -8,17 +8,17 @@ from sqlmodel import Field, SQLModel
 
 from app.platform.tables import Row, json_field, moment, reference
 
-CHUNK_SIZE = 1000  # recipients: a lease costs one statement, a job step must not be shorter than ~50 ms
-WINDOW = 256  # recipients that may be in doubt after the loss of a whole machine (D34)
+CHUNK_SIZE = 1000  # recipients: a lease costs one statement, and a job step must not be shorter than ~50 ms
 
 
 class Dispatch(Row, table=True):
-    """What is sent for a mailing, compiled once; nothing of it changes any more."""
+    """What is sent for a mailing, compiled once; of it only `halted_at` and `last_seq` change."""
 
     mailing_id: int = reference("mailing.id")
     compiled: dict[str, Any] = json_field()
-    sender: dict[str, Any] = json_field()
-    message_domain: str
+    link_ids: list[int] = Field(sa_type=sa.ARRAY(sa.BigInteger), description="of the tracked links, by position")
+    last_seq: int = Field(default=0, description="up to where chunks were cut; retries go on behind it")
+    halted_at: datetime | None = moment(nullable=True)
 
 
 class Chunk(SQLModel, table=True):
@@ -38,6 +38,5 @@ class Chunk(SQLModel, table=True):
     owner: str | None = Field(default=None, description="the sender that holds it: the name of its journal")
     epoch: int = Field(default=0, sa_column_kwargs={"server_default": "0"}, description="grows with each claim")
     lease_until: datetime | None = moment(nullable=True)
-    window_start: int = Field(description="the first seq of the present owner's windows")
-    window_end: int = Field(description="the last seq that the present owner may start; first_seq - 1 when none")
+    window_end: int = Field(description="the last seq the present owner may start; first_seq - 1 when none")
     done_at: datetime | None = moment(nullable=True)

@@ -11,7 +11,7 @@ from app.delivery.smtp.connection import open_connection
 from app.delivery.smtp.dialogue import SmtpConnection
 from app.delivery.smtp.feed import ConnectionEnd, Envelope
 
-QUICK = Timeouts(connect=5, command=0.4, data=0.4, body=0.4, dot=0.4, quit=0.4, idle=0.05)
+QUICK = Timeouts(connect=5, command=0.25, data=0.25, body=0.25, dot=0.25, quit=0.25, idle=0.02)
 
 
 def message(number: int, *, recipient: str | None = None, **more: Any) -> Envelope:
@@ -21,9 +21,7 @@ def message(number: int, *, recipient: str | None = None, **more: Any) -> Envelo
 class ListFeed:
     """Gives its messages in order; `settled` proves that each came back exactly once."""
 
-    def __init__(
-        self, *envelopes: Envelope, content: bytes | Callable[[Envelope], bytes] = b"Subject: x\r\n\r\nhei\r\n"
-    ):
+    def __init__(self, *envelopes: Envelope, content: bytes | Callable[[Envelope], bytes] = b"Subject: x\r\n\r\n"):
         self.waiting = deque(envelopes)
         self.body = content
         self.taken: list[Any] = []

@@ -11,7 +11,7 @@ The script has one rule per line; "#" begins a comment line; the first rule that
     PLACE WHICH: STEP; STEP; ...
 
 PLACE   connect ehlo starttls auth mail rcpt data body dot rset quit
-        (body: when the first bytes of a message have come; dot: when all of it has)
+        (body: when the first line of a message has come; dot: when all of it has)
 WHICH   3        the third message of the server, counted by MAIL commands (for the first four and quit: connection)
         3+       the third and all later ones
         *        every one
@@ -28,7 +28,7 @@ STEP    250 ok             a reply; several lines are joined by "|": 250-one|250
         close              end the connection (FIN)
         reset              end it rudely (RST)
         stall              say nothing any more
-        unread             say nothing and read nothing any more
+        deaf               read nothing any more from here on; further steps still speak
 
 After the steps the server goes on as its last reply demands: a 354 is followed by a message, a refused RCPT counts as
 refused, and so on. A 2xx at dot puts the message into the ledger.
@@ -44,6 +44,7 @@ import struct
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 USUAL_KEYWORDS = ("PIPELINING", "SIZE 52428800", "8BITMIME", "ENHANCEDSTATUSCODES", "SMTPUTF8")
 PLACES = ("connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "body", "dot", "rset", "quit")
@@ -77,7 +78,7 @@ class Rule:
             return dice.random() * 100 < float(self.which[:-1])
         if self.which.endswith("+"):
             return number >= int(self.which[:-1])
-        return self.which == "*" or self.which == recipient or self.which == str(number)
+        return self.which in ("*", recipient, str(number))
 
 
 def parse_script(script: str) -> list[Rule]:
@@ -94,7 +95,7 @@ def parse_script(script: str) -> list[Rule]:
 
 
 class SmtpServer:
-    """Use as an asynchronous context manager. `users` maps names to passwords; `tls` offers STARTTLS, or TLS at once."""
+    """An asynchronous context manager. `users` maps names to passwords; `tls` offers STARTTLS, or TLS at once."""
 
     def __init__(
         self,
@@ -127,7 +128,7 @@ class SmtpServer:
         self._sessions: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
-    async def __aenter__(self) -> "SmtpServer":
+    async def __aenter__(self) -> Self:
         await self.listen()
         return self
 
@@ -186,6 +187,7 @@ class _Session:
         self.recipient = ""
         self.accepted_recipient = False
         self.content = b""
+        self.taken = False
         self.encrypted = server.implicit_tls
 
     async def run(self) -> None:
@@ -250,19 +252,16 @@ class _Session:
         self.accepted_recipient = 200 <= await self.answer("rcpt", usual) < 300
 
     async def on_data(self, _: str) -> None:
-        if (
-            await self.answer("data", "354 go on" if self.accepted_recipient else "554 5.5.1 no valid recipients")
-            != 354
-        ):
+        nobody = "554 5.5.1 no valid recipients"
+        if await self.answer("data", "354 go on" if self.accepted_recipient else nobody) != 354:
             return
-        start = await self.reader.readexactly(3)
+        stuffed = await self.reader.readuntil(b"\n")
         await self.answer("body", "")
-        if start == b".\r\n":
-            self.content = b""
-        else:
-            stuffed = start + await self.reader.readuntil(b"\r\n.\r\n")
-            self.content = stuffed[:-3].removeprefix(b".").replace(b"\r\n.", b"\r\n")
-        await self.answer("dot", "250 2.0.0 taken" if self.accepted_recipient else "554 5.5.1 no valid recipients")
+        while stuffed != b".\r\n" and not stuffed.endswith(b"\r\n.\r\n"):
+            stuffed += await self.reader.readuntil(b".\r\n")
+        self.content = stuffed[:-3].removeprefix(b".").replace(b"\r\n.", b"\r\n")
+        self.taken = False
+        await self.answer("dot", "250 2.0.0 taken" if self.accepted_recipient else nobody)
         self.forget()
 
     async def on_rset(self, _: str) -> None:
@@ -280,7 +279,7 @@ class _Session:
         self.sender, self.recipient, self.accepted_recipient, self.options = None, "", False, ""
 
     async def answer(self, place: str, usual: str) -> int:
-        """Do what the script says at this place, or the usual; return the code of the last reply, 0 if there was none."""
+        """Do what the script says at this place, or the usual; return the last reply's code, 0 if there was none."""
         number = self.number if place in _OF_CONNECTION else self.message
         for rule in self.server.rules:
             if rule.fits(place, number, self.recipient, self.server.dice):
@@ -303,7 +302,7 @@ class _Session:
         word, _, rest = step.partition(" ")
         text = rest if word in ("bytewise", "lf") else step
         code = int(text.split("|")[-1][:3])
-        if place == "dot" and 200 <= code < 300:
+        if place == "dot" and 200 <= code < 300 and not self.taken:
             await self.do_accept("")
         data = "".join(line + ("\n" if word == "lf" else "\r\n") for line in text.split("|")).encode()
         if word == "bytewise":
@@ -324,6 +323,7 @@ class _Session:
         await self.writer.drain()
 
     async def do_accept(self, _: str) -> None:
+        self.taken = True
         found = _MESSAGE_ID.search(self.content)
         content = self.content if self.server.keep_content else b""
         message_id = found[1].decode("ascii", "replace") if found else ""
@@ -359,6 +359,5 @@ class _Session:
             pass
         raise _Over
 
-    async def do_unread(self, _: str) -> None:
+    async def do_deaf(self, _: str) -> None:
         self.writer.transport.pause_reading()
-        await asyncio.Event().wait()

@@ -4,7 +4,7 @@ import asyncio
 import ssl
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import aiosmtplib
 
@@ -66,11 +66,9 @@ def _hand_over(client: aiosmtplib.SMTP, account: SmtpAccount, feed: Feed) -> Smt
     tests/delivery/test_handover.py fails when a new version changes them. The buffer holds what the server said
     beyond its last reply: a server out of step before the first message is not one to send to.
     """
-    transport, protocol = client.transport, client.protocol
-    if not isinstance(transport, asyncio.Transport) or protocol is None or transport.is_closing():
-        return decided_here(
-            Outcome.DEFERRED, "the server closed the connection before the first message", Stage.CONNECT
-        )
+    transport, protocol = cast("asyncio.Transport | None", client.transport), client.protocol
+    if transport is None or protocol is None or transport.is_closing():
+        return decided_here(Outcome.DEFERRED, "the server closed before the first message", Stage.CONNECT)
     if protocol._buffer:  # noqa: SLF001 - the one place
         transport.abort()
         return decided_here(Outcome.DEFERRED, "the server spoke out of turn before the first message", Stage.CONNECT)

@@ -14,7 +14,7 @@ from app.delivery.replies import Outcome, SendResult, Stage, classify, decided_h
 from app.delivery.smtp.account import Pipelining, SmtpAccount
 from app.delivery.smtp.feed import ConnectionEnd, EndReason, Envelope, Feed
 from app.delivery.smtp.patience import DOT, ENVELOPE, LONE_DOT, QUIT, RSET, Patience
-from app.delivery.smtp.wire import Offer, ReplyReader, body, envelope_commands, refuse, refuse_size
+from app.delivery.smtp.wire import END_OF_BODY, Offer, ReplyReader, body, envelope_commands, refuse, refuse_size
 
 
 class SmtpConnection(asyncio.Protocol):
@@ -211,10 +211,13 @@ class SmtpConnection(asyncio.Protocol):
             self._out_of_step(f"{code} as the reply to nothing")
 
     def _refused(self, result: SendResult) -> None:
-        """Remember the first refusal of an envelope; one command at a time, it is settled and the rest not asked."""
+        """Remember the first refusal of an envelope; at one command at a time, DATA is then not asked.
+
+        RCPT is asked even after MAIL was refused: a server that accepts it is one reply behind (out of step).
+        """
         if self._refusal is None:
             self._refusal = result
-        if not self._expected:
+        if not self._expected and result.stage is Stage.RCPT:
             self._unwritten.clear()
             self._settle_next(self._refusal)
 
@@ -246,7 +249,7 @@ class SmtpConnection(asyncio.Protocol):
         if self._next is None:
             self._rest()
             return
-        size = None if self._prepared is None else len(self._prepared)
+        size = None if self._prepared is None else len(self._prepared) - END_OF_BODY
         commands = deque(zip(envelope_commands(self._next, size=size), ENVELOPE, strict=True))
         if self._reset_due:
             commands.appendleft((b"RSET\r\n", RSET))
@@ -284,7 +287,7 @@ class SmtpConnection(asyncio.Protocol):
             if refusal is None and not self._full and self.offer.size is not None:
                 # Built before MAIL, so that SIZE can be declared (RFC 1870 §6); pipelined, it is not worth the wait.
                 self._prepared = body(self._feed.content(envelope))
-                refusal = refuse_size(len(self._prepared), self.offer)
+                refusal = refuse_size(len(self._prepared) - END_OF_BODY, self.offer)
             if self._is_over():
                 break
             if refusal is None:

@@ -11,6 +11,8 @@ LINE_LIMIT: Final = 4096  # octets of a reply line; RFC 5321 §4.5.3.1.5 allows 
 REPLY_LIMIT: Final = 65536  # octets of a reply with all its lines: an endless one must end somewhere
 ADDRESS_LIMIT: Final = 254  # octets; RFC 5321 §4.5.3.1.3 less the angle brackets
 
+END_OF_BODY: Final = 3  # octets of the final dot and its CRLF, which RFC 1870 §3 does not count
+
 _CODES: Final = {b"%d" % code: code for code in range(200, 600)}
 _MARKS: Final = frozenset({b" ", b"-", b"\r", b""})
 _PLAIN_ADDRESS = re.compile(r"[!-;=?-~]+@[!-;=?-~]+")  # printable ASCII without space, "<" and ">"

@@ -1,0 +1,88 @@
+"""What a sender needs to know of a dispatch, and how one recipient's message is made from it."""
+
+import time
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from typing import Any
+
+from app.content.compiled import CompiledMessage, RecipientData, TokenSlot
+from app.content.headers import UnsendableAddressError
+from app.delivery.merge_data import values_of
+from app.platform.tokens import Purpose, TokenKey
+
+_PURPOSES = {
+    "link": Purpose.CLICK,
+    "open": Purpose.OPEN,
+    "unsubscribe": Purpose.UNSUBSCRIBE,
+    "view": Purpose.VIEW,
+    "preferences": Purpose.PREFERENCES,
+}
+
+NOBODY = 0  # the recipient in the tokens of tests: links work, nothing is counted (D15, D42)
+
+
+@dataclass(slots=True)
+class Task:
+    """One recipient in a sender's hands."""
+
+    recipient_id: int
+    seq: int
+    attempt: int
+    email: str
+    content: bytes = b""
+    started: bool = False
+    chunk: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The frozen plan of a send, as a sender holds it in memory."""
+
+    dispatch_id: int
+    mailing_id: int
+    compiled: CompiledMessage
+    link_ids: tuple[int, ...]
+    tokens: TokenKey
+    message_domain: str
+    return_domain: str
+    track_unknown: bool
+    """Whether persons who were never asked are tracked (D43)."""
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The merge tags to read, in the order of the SELECT's columns."""
+        return tuple(sorted(self.compiled.tags))
+
+    def return_path(self, recipient_id: int) -> str:
+        """Return the recipient's own bounce address (VERP, D57)."""
+        return f"{self.tokens.make_return_path(recipient_id)}@{self.return_domain}"
+
+    def render(self, row: Any, tags: tuple[str, ...], *, as_recipient: int | None = None) -> bytes:
+        """Return the message of a row of `merge_data.select_recipients`.
+
+        `as_recipient` NOBODY makes the tokens of a test. Raises UnsendableAddressError.
+        """
+        recipient_id: int = row.id if as_recipient is None else as_recipient
+        data = self.data(row, tags, recipient_id=recipient_id)
+        return self.compiled.render(data, clicks=self._allows(row.track_clicks), opens=self._allows(row.track_opens))
+
+    def data(self, row: Any, tags: tuple[str, ...], *, recipient_id: int) -> RecipientData:
+        """Return what is filled in for a row of `merge_data.select_recipients`."""
+        make = self.tokens.make
+        return RecipientData(
+            values=values_of(row, tags),
+            to_name=row.name,
+            to_email=row.email,
+            message_id=f"<{make(Purpose.MESSAGE, row.id)}@{self.message_domain}>",
+            date=formatdate(time.time()),
+            tokens=[make(_PURPOSES[slot.kind], recipient_id, self._object(slot)) for slot in self.compiled.token_slots],
+        )
+
+    def _object(self, slot: TokenSlot) -> int:
+        return self.link_ids[slot.position] if slot.kind == "link" else 0
+
+    def _allows(self, consent: bool | None) -> bool:  # noqa: FBT001 - it is the answer of one column
+        return self.track_unknown if consent is None else consent
+
+
+__all__ = ["NOBODY", "Plan", "Task", "UnsendableAddressError"]

@@ -1,0 +1,219 @@
+"""SQL of dispatches: cutting chunks, leasing them, storing results, mending what crashes left (exactness.md)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import text
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.delivery.models import CHUNK_SIZE, Dispatch
+
+_CUT_CHUNKS = text("""
+    -- Cuts the recipients behind the dispatch's last_seq into chunks; a second run finds nothing to cut.
+    WITH reach AS (
+        SELECT d.id, d.last_seq AS cut, (SELECT max(seq) FROM recipient AS r WHERE r.mailing_id = d.mailing_id) AS seq
+        FROM dispatch AS d WHERE d.id = :dispatch_id FOR UPDATE
+    ), moved AS (
+        UPDATE dispatch SET last_seq = reach.seq FROM reach WHERE dispatch.id = reach.id AND reach.seq > reach.cut
+    )
+    INSERT INTO chunk (dispatch_id, number, first_seq, last_seq, window_end)
+    SELECT reach.id, (SELECT count(*) FROM chunk WHERE dispatch_id = reach.id) + row_number() OVER (ORDER BY first),
+           first, least(first + :size - 1, reach.seq), first - 1
+    FROM reach, generate_series(reach.cut + 1, reach.seq, :size) AS first
+""").bindparams(sa.bindparam("size", value=CHUNK_SIZE))
+
+_CLAIM = text("""
+    -- Leases the next chunk that nobody holds, by chunk_open_idx. Its window is closed: nothing may be started before a
+    -- flush has opened one. SKIP LOCKED, so that senders never wait for each other.
+    UPDATE chunk SET owner = :owner, epoch = epoch + 1, window_end = first_seq - 1,
+                     lease_until = now() + make_interval(secs => :lease)
+    WHERE (dispatch_id, number) IN (
+        SELECT dispatch_id, number FROM chunk
+        WHERE dispatch_id = :dispatch_id AND done_at IS NULL AND owner IS NULL
+        ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED
+    )
+    RETURNING number, epoch, first_seq, last_seq
+""")
+
+_FLUSH = text("""
+    -- Stores results, extends windows and renews leases in one commit, guarded by owner and epoch: a sender that was
+    -- overtaken gets its chunk's number back no more, and starts nothing more (fenced). What it learned is still true,
+    -- so results are stored either way; but a final status is never taken back, hence the list of statuses.
+    -- Must stay HOT: no index on a column that it sets.
+    WITH held AS (
+        UPDATE chunk AS c
+        SET window_end = v.window_end, lease_until = now() + make_interval(secs => :lease),
+            done_at = CASE WHEN v.done THEN now() END, owner = CASE WHEN v.done THEN NULL ELSE c.owner END
+        FROM unnest(:numbers, :epochs, :window_ends, :dones) AS v (number, epoch, window_end, done)
+        WHERE c.dispatch_id = :dispatch_id AND c.number = v.number AND c.epoch = v.epoch AND c.owner = :owner
+        RETURNING c.number
+    ), stored AS (
+        UPDATE recipient AS r
+        SET status = v.status, reason = NULL, code = v.code, reply = v.reply, bounce = v.bounce,
+            attempts = v.attempt, tried_at = now(),
+            sent_at = CASE WHEN v.status = 'sent' THEN now() ELSE r.sent_at END,
+            bounced_at = CASE WHEN v.status = 'bounced' THEN now() ELSE r.bounced_at END,
+            due_at = CASE WHEN v.status = 'deferred' THEN now() + make_interval(secs => v.wait) END
+        FROM unnest(:ids, :attempts, :statuses, :codes, :replies, :bounces, :waits)
+            AS v (id, attempt, status, code, reply, bounce, wait)
+        WHERE r.id = v.id
+            AND (r.status IN ('ready', 'blocked') OR (r.status = 'unconfirmed' AND r.attempts = v.attempt))
+    )
+    SELECT (SELECT coalesce(array_agg(number), '{}') FROM held) AS held,
+           (SELECT halted_at IS NOT NULL FROM dispatch WHERE id = :dispatch_id) AS halted
+""").bindparams(
+    *(sa.bindparam(name, type_=sa.ARRAY(sa.Integer)) for name in ("numbers", "epochs", "window_ends", "attempts", "codes")),
+    *(sa.bindparam(name, type_=sa.ARRAY(sa.Text)) for name in ("statuses", "replies", "bounces")),
+    sa.bindparam("dones", type_=sa.ARRAY(sa.Boolean)),
+    sa.bindparam("ids", type_=sa.ARRAY(sa.BigInteger)),
+    sa.bindparam("waits", type_=sa.ARRAY(sa.Float)),
+)
+
+_RELEASE = text("""
+    -- Gives chunks back and closes their windows; done by their own sender, so nothing is in doubt.
+    UPDATE chunk SET owner = NULL, lease_until = NULL, window_end = first_seq - 1
+    WHERE dispatch_id = :dispatch_id AND owner = :owner AND done_at IS NULL
+""")
+
+_RECOVER = text("""
+    -- Stores what a dead sender's journal knows. A start without reply becomes unconfirmed. `attempt` tells a start of
+    -- this try from one whose result was stored before the crash. Repeatable. Uses recipient_seq_idx.
+    UPDATE recipient AS r
+    SET status = v.status, code = v.code, attempts = v.attempt, tried_at = now(),
+        reply = CASE WHEN v.status = 'unconfirmed' THEN 'The sender was killed before the server replied.' END,
+        bounce = CASE WHEN v.status = 'bounced' THEN 'soft' END,
+        sent_at = CASE WHEN v.status = 'sent' THEN now() ELSE r.sent_at END,
+        bounced_at = CASE WHEN v.status = 'bounced' THEN now() ELSE r.bounced_at END,
+        due_at = CASE WHEN v.status = 'deferred' THEN now() + make_interval(secs => :wait) END
+    FROM unnest(:dispatches, :seqs, :attempts, :statuses, :codes) AS v (dispatch_id, seq, attempt, status, code)
+    JOIN dispatch AS d ON d.id = v.dispatch_id
+    WHERE r.mailing_id = d.mailing_id AND r.seq = v.seq
+        AND ((r.attempts = v.attempt - 1 AND r.status IN ('ready', 'blocked'))
+             OR (r.attempts = v.attempt AND r.status = 'unconfirmed' AND v.status <> 'unconfirmed'))
+""").bindparams(
+    *(sa.bindparam(name, type_=sa.ARRAY(sa.Integer)) for name in ("seqs", "attempts", "codes")),
+    sa.bindparam("dispatches", type_=sa.ARRAY(sa.BigInteger)),
+    sa.bindparam("statuses", type_=sa.ARRAY(sa.Text)),
+)
+
+_DOUBT = """
+    -- What stands inside a committed window without a result may have been sent: it becomes unconfirmed, never sent
+    -- again by itself (exactness 5, 6). Then the chunks are free, under a new epoch for whoever comes next.
+    WITH lost AS (
+        SELECT c.dispatch_id, c.number, c.first_seq, c.window_end, d.mailing_id
+        FROM chunk AS c JOIN dispatch AS d ON d.id = c.dispatch_id
+        WHERE c.done_at IS NULL AND {which} FOR UPDATE OF c SKIP LOCKED
+    ), doubted AS (
+        UPDATE recipient AS r
+        SET status = 'unconfirmed', attempts = r.attempts + 1, tried_at = now(),
+            reply = 'The sender was lost inside its window; nobody knows whether it had been sent.'
+        FROM lost WHERE r.mailing_id = lost.mailing_id AND r.seq BETWEEN lost.first_seq AND lost.window_end
+            AND r.status = 'ready'
+        RETURNING 1
+    ), freed AS (
+        UPDATE chunk AS c SET owner = NULL, lease_until = NULL, epoch = c.epoch + 1, window_end = c.first_seq - 1
+        FROM lost WHERE c.dispatch_id = lost.dispatch_id AND c.number = lost.number
+        RETURNING c.dispatch_id
+    )
+    SELECT (SELECT count(*) FROM doubted) AS doubted, (SELECT count(*) FROM freed) AS freed
+"""
+
+_DOUBT_OWNER = text(_DOUBT.format(which="c.owner = :owner"))
+
+_DOUBT_EXPIRED = text(_DOUBT.format(which="c.lease_until < now() - make_interval(secs => :grace)"))
+
+_FREE_OWNER = text("""
+    -- Frees the chunks of a dead sender whose journal told everything.
+    UPDATE chunk SET owner = NULL, lease_until = NULL, epoch = epoch + 1, window_end = first_seq - 1
+    WHERE owner = :owner AND done_at IS NULL
+""")
+
+_REQUEUE = """
+    -- Puts recipients behind the dispatch's last seq, where new chunks are cut for them.
+    UPDATE recipient AS r
+    SET status = 'ready', due_at = NULL, seq = again.seq
+    FROM (
+        SELECT r.id, (SELECT max(seq) FROM recipient WHERE mailing_id = d.mailing_id)
+                   + row_number() OVER (ORDER BY r.id) AS seq
+        FROM recipient AS r JOIN dispatch AS d ON d.mailing_id = r.mailing_id
+        WHERE d.id = :dispatch_id AND {which}
+    ) AS again
+    WHERE r.id = again.id
+"""
+
+_REQUEUE_DUE = text(_REQUEUE.format(which="r.status = 'deferred' AND r.due_at <= now()"))
+_REQUEUE_UNCONFIRMED = text(_REQUEUE.format(which="r.status = 'unconfirmed'"))
+
+_OPEN_CHUNKS = text("""
+    -- How many chunks of a dispatch are not done, and how many of them nobody holds (chunk_open_idx).
+    SELECT count(*) AS open, count(*) FILTER (WHERE owner IS NULL) AS free
+    FROM chunk WHERE dispatch_id = :dispatch_id AND done_at IS NULL
+""")
+
+
+async def find_dispatch(session: AsyncSession, *, mailing_id: int) -> Dispatch | None:
+    """Return a mailing's dispatch, or None before it was prepared."""
+    query = select(Dispatch).where(Dispatch.mailing_id == mailing_id).order_by(col(Dispatch.id).desc()).limit(1)
+    return (await session.exec(query)).one_or_none()
+
+
+async def cut_chunks(session: AsyncSession, *, dispatch_id: int) -> None:
+    """Cut the recipients that no chunk covers yet."""
+    await session.exec(_CUT_CHUNKS, params={"dispatch_id": dispatch_id})  # type: ignore[call-overload]
+
+
+async def claim_chunk(session: AsyncSession, *, dispatch_id: int, owner: str, lease: float) -> Any | None:
+    """Lease the next free chunk for `lease` seconds; returns (number, epoch, first_seq, last_seq) or None."""
+    params = {"dispatch_id": dispatch_id, "owner": owner, "lease": lease}
+    return (await session.exec(_CLAIM, params=params)).one_or_none()  # type: ignore[call-overload]
+
+
+async def flush(session: AsyncSession, **values: Any) -> Any:
+    """Run the flush statement; returns (held: chunk numbers still ours, halted)."""
+    return (await session.exec(_FLUSH, params=values)).one()  # type: ignore[call-overload]
+
+
+async def release_chunks(session: AsyncSession, *, dispatch_id: int, owner: str) -> None:
+    """Give a sender's chunks back."""
+    await session.exec(_RELEASE, params={"dispatch_id": dispatch_id, "owner": owner})  # type: ignore[call-overload]
+
+
+async def store_journal(session: AsyncSession, *, wait: float, entries: Sequence[tuple[Any, ...]]) -> None:
+    """Store journal entries (dispatch, seq, attempt, status, code)."""
+    columns = dict(
+        zip(("dispatches", "seqs", "attempts", "statuses", "codes"), map(list, zip(*entries, strict=True)), strict=True)
+    )
+    await session.exec(_RECOVER, params={**columns, "wait": wait})  # type: ignore[call-overload]
+
+
+async def free_owner(session: AsyncSession, *, owner: str) -> None:
+    """Free the chunks of a dead sender whose journal told everything."""
+    await session.exec(_FREE_OWNER, params={"owner": owner})  # type: ignore[call-overload]
+
+
+async def doubt_owner(session: AsyncSession, *, owner: str) -> Any:
+    """Doubt what a dead sender's windows hold, and free its chunks; returns (doubted, freed)."""
+    return (await session.exec(_DOUBT_OWNER, params={"owner": owner})).one()  # type: ignore[call-overload]
+
+
+async def doubt_expired(session: AsyncSession, *, grace: float) -> Any:
+    """Doubt the windows of leases that ended over `grace` seconds ago; returns (doubted, freed)."""
+    return (await session.exec(_DOUBT_EXPIRED, params={"grace": grace})).one()  # type: ignore[call-overload]
+
+
+async def requeue_due(session: AsyncSession, *, dispatch_id: int) -> int:
+    """Put deferred recipients whose time has come behind the others; return how many."""
+    return int((await session.exec(_REQUEUE_DUE, params={"dispatch_id": dispatch_id})).rowcount)  # type: ignore[call-overload]
+
+
+async def requeue_unconfirmed(session: AsyncSession, *, dispatch_id: int) -> int:
+    """Put unconfirmed recipients behind the others, for the policy `resend` (D34); return how many."""
+    return int((await session.exec(_REQUEUE_UNCONFIRMED, params={"dispatch_id": dispatch_id})).rowcount)  # type: ignore[call-overload]
+
+
+async def count_open_chunks(session: AsyncSession, *, dispatch_id: int) -> tuple[int, int]:
+    """Return how many chunks are not done, and how many of them nobody holds."""
+    row = (await session.exec(_OPEN_CHUNKS, params={"dispatch_id": dispatch_id})).one()  # type: ignore[call-overload]
+    return row.open, row.free
