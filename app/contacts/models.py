@@ -12,6 +12,8 @@ from app.platform.tables import Row, json_field, moment, reference
 class Company(Row, table=True):
     """The organisation a person may belong to."""
 
+    __table_args__ = (sa.Index("company_name_idx", sa.text("lower(name)")),)
+
     external_id: str | None = Field(default=None, unique=True)
     name: str
     department: str | None = None
@@ -38,7 +40,7 @@ class Person(Row, table=True):
     last_name: str | None = None
     salutation: str | None = None
     title: str | None = None
-    email: str | None = Field(default=None, description="as given, valid or not")
+    email: str | None = Field(default=None, description="as it is sent to; what was given when it is not valid")
     email_key: str | None = None
     cellphone: str | None = None
     direct: str | None = None

@@ -73,6 +73,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("company_pkey")),
         sa.UniqueConstraint("external_id", name=op.f("company_external_id_key")),
     )
+    op.create_index("company_name_idx", "company", [sa.literal_column("lower(name)")], unique=False)
     op.create_table(
         "consent",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -560,10 +561,9 @@ def upgrade() -> None:
         sa.Column(
             "compiled", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'::jsonb"), nullable=False
         ),
-        sa.Column(
-            "sender", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'::jsonb"), nullable=False
-        ),
-        sa.Column("message_domain", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("link_ids", sa.ARRAY(sa.BigInteger()), nullable=False),
+        sa.Column("last_seq", sa.Integer(), nullable=False),
+        sa.Column("halted_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
             ["mailing_id"], ["mailing.id"], name=op.f("dispatch_mailing_id_fkey"), ondelete="CASCADE"
         ),
@@ -668,7 +668,6 @@ def upgrade() -> None:
         sa.Column("owner", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
         sa.Column("epoch", sa.Integer(), server_default="0", nullable=False),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("window_start", sa.Integer(), nullable=False),
         sa.Column("window_end", sa.Integer(), nullable=False),
         sa.Column("done_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
@@ -748,6 +747,7 @@ def downgrade() -> None:
     op.drop_index("consent_person_purpose_idx", table_name="consent")
     op.drop_index("consent_address_idx", table_name="consent", postgresql_where=sa.text("email_key IS NOT NULL"))
     op.drop_table("consent")
+    op.drop_index("company_name_idx", table_name="company")
     op.drop_table("company")
     op.drop_index(op.f("bounce_mailing_id_idx"), table_name="bounce")
     op.drop_table("bounce")
