@@ -29,9 +29,11 @@ class Task:
     seq: int
     attempt: int
     email: str
-    content: bytes = b""
+    chunk: Any = field(repr=False)
+    row: Any = field(repr=False)
+    """The recipient's merge data, until its message is made."""
+    content: bytes = field(default=b"", repr=False)
     started: bool = False
-    chunk: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

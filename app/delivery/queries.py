@@ -64,7 +64,10 @@ _FLUSH = text("""
     SELECT (SELECT coalesce(array_agg(number), '{}') FROM held) AS held,
            (SELECT halted_at IS NOT NULL FROM dispatch WHERE id = :dispatch_id) AS halted
 """).bindparams(
-    *(sa.bindparam(name, type_=sa.ARRAY(sa.Integer)) for name in ("numbers", "epochs", "window_ends", "attempts", "codes")),
+    *(
+        sa.bindparam(name, type_=sa.ARRAY(sa.Integer))
+        for name in ("numbers", "epochs", "window_ends", "attempts", "codes")
+    ),
     *(sa.bindparam(name, type_=sa.ARRAY(sa.Text)) for name in ("statuses", "replies", "bounces")),
     sa.bindparam("dones", type_=sa.ARRAY(sa.Boolean)),
     sa.bindparam("ids", type_=sa.ARRAY(sa.BigInteger)),

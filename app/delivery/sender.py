@@ -20,7 +20,8 @@ from app.delivery import queries
 from app.delivery.journal import Journal
 from app.delivery.merge_data import BY_RANGE, select_recipients
 from app.delivery.plan import Plan, Task, UnsendableAddressError
-from app.delivery.replies import Outcome, SendResult, decided_here, is_hard, is_local
+from app.delivery.replies import Outcome, SendResult, decided_here
+from app.delivery.results import Bounced, Retries, bounces, columns
 from app.delivery.smtp.account import SmtpAccount
 from app.delivery.smtp.connection import open_connection
 from app.delivery.smtp.dialogue import SmtpConnection
@@ -39,16 +40,6 @@ LOW_WATER = 500  # tasks; with fewer at hand the next chunk is leased, so that c
 TASKS_PER_CONNECTION = 25  # a small mailing opens few connections
 MAX_RECONNECT_SECONDS = 30.0
 DRAIN_SECONDS = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Bounced:
-    """A refusal for good, as the bounces slice takes it in."""
-
-    recipient_id: int
-    hard: bool
-    status: str | None
-    detail: str
 
 
 OnBounced = Callable[[AsyncSession, Sequence[Bounced]], Awaitable[None]]
@@ -88,27 +79,13 @@ class Ended:
     """Whether chunks were left for another sender."""
 
 
-@dataclass(frozen=True, slots=True)
-class Retries:
-    """When a temporary failure is tried again (D32)."""
-
-    first_wait: float
-    """Seconds; doubled with every attempt, up to eight times as long."""
-    is_over: bool
-    """Whether the mailing is older than temporary failures are tried again."""
-
-    def wait(self, attempt: int) -> float:
-        """Return the seconds to wait after an attempt (from 1)."""
-        return float(self.first_wait * 2 ** min(attempt - 1, 3))
-
-
 def boot_seconds() -> float:
     """Return the seconds since boot; goes on while the machine is suspended, unlike the monotonic clock."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(slots=True)
-class Sender:
+class Sender:  # the one class with a life of its own: it is what connections pull from
     """Sends what it can lease of a dispatch, until nothing is left, it is halted, or it is asked to stop."""
 
     database: Database
@@ -130,6 +107,7 @@ class Sender:
     _results: list[tuple[Task, SendResult]] = field(default_factory=list)
     _open: set[SmtpConnection] = field(default_factory=set)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
+    _flushing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _journal: Journal = field(init=False)
     _tags: tuple[str, ...] = field(init=False)
     _draining: bool = False
@@ -146,20 +124,19 @@ class Sender:
                     await self._lease_next()
                 if self._exhausted and not self._chunks:
                     break
-                connecting = {task for task in connecting if not task.done()}
+                connecting = _running(connecting)
                 wanted = min(self.connections, -(-self._waiting() // TASKS_PER_CONNECTION))
                 while len(connecting) < wanted:
                     connecting.add(asyncio.create_task(self._connect()))
-                if flusher.done():
-                    flusher.result()
+                _running({flusher})
                 await self._pause()
-            await self._drain(connecting)
         finally:
+            await self._drain()
             for task in (*connecting, flusher):
                 task.cancel()
             await asyncio.gather(*connecting, flusher, return_exceptions=True)
-        more = bool(self._chunks) or not self._exhausted
-        await self._give_back()
+            more = bool(self._chunks) or not self._exhausted
+            await self._give_back()
         return Ended(fault=self.fault, accepted=self.accepted, more=more)
 
     def _must_end(self, until: float | None) -> bool:
@@ -182,10 +159,11 @@ class Sender:
         """Give the next message whose start a committed window allows."""
         while task := self._pick():
             try:
-                return Envelope(key=task, sender=self.plan.return_path(task.recipient_id), recipient=task.email)
-            finally:
-                if self._waiting() < LOW_WATER and not self._exhausted:
-                    self._woken.set()
+                task.content = task.content or self.plan.render(task.row, self._tags)
+            except UnsendableAddressError as error:
+                self._record(task, decided_here(Outcome.REJECTED, str(error)))
+                continue
+            return Envelope(key=task, sender=self.plan.return_path(task.recipient_id), recipient=task.email)
         return None
 
     def _pick(self) -> Task | None:
@@ -201,7 +179,7 @@ class Sender:
         return None
 
     def content(self, envelope: Envelope) -> bytes:
-        """Give the message, made when its chunk was leased or, for all but the first bytes, just now."""
+        """Give the message, as `next` made it."""
         task: Task = envelope.key  # type: ignore[assignment]
         return task.content
 
@@ -223,7 +201,9 @@ class Sender:
             self._journal.reply(self.plan.dispatch_id, task.seq, task.attempt, result.outcome, result.code)
         if result.outcome in (Outcome.NOT_STARTED, Outcome.SENDER_FAULT):
             task.started = False
-            if not task.chunk.fenced:
+            if task.chunk.fenced:
+                task.chunk.given -= 1
+            else:
                 self._again.append(task)
             if result.outcome is Outcome.SENDER_FAULT and self.fault is None:
                 self.fault = result
@@ -232,7 +212,7 @@ class Sender:
         self._record(task, result)
 
     def _record(self, task: Task, result: SendResult) -> None:
-        task.content = b""
+        task.content, task.row = b"", None
         task.chunk.settled += 1
         self.accepted += result.outcome is Outcome.ACCEPTED
         self._results.append((task, result))
@@ -255,24 +235,9 @@ class Sender:
             self._exhausted = True
             return
         held = Held(row.number, row.epoch, row.first_seq, [], leased_at + OWN_CLOCK * self.lease)
+        held.tasks = [Task(r.id, r.seq, r.attempts + 1, r.email, held, r) for r in rows]
         self._chunks[held.number] = held
-        for position, recipient in enumerate(rows):
-            self._add(held, recipient)
-            if position % 50 == 49:
-                await asyncio.sleep(0)  # rendering a chunk takes some 30 ms: let connections have their turn
         await self._flush()
-
-    def _add(self, held: Held, row: Any) -> None:
-        task = Task(row.id, row.seq, row.attempts + 1, row.email, chunk=held)
-        held.tasks.append(task)
-        try:
-            task.content = self.plan.render(row, self._tags)
-        except UnsendableAddressError as error:
-            held.tasks.pop()
-            held.tasks.insert(held.given, task)
-            held.given += 1
-            held.allowed = max(held.allowed, held.given)
-            self._record(task, decided_here(Outcome.REJECTED, str(error)))
 
     async def _load(self, session: AsyncSession, chunk: Any) -> Sequence[Any]:
         select = select_recipients(self._tags, where=BY_RANGE)
@@ -296,6 +261,10 @@ class Sender:
 
     async def _flush(self) -> None:
         """Store results, extend windows, renew leases; on failure everything waits for the next try."""
+        async with self._flushing:  # two at once would each grant the same window
+            await self._flush_now()
+
+    async def _flush_now(self) -> None:
         results, self._results = self._results, []
         chunks = list(self._chunks.values())
         grants = self._grants(chunks)
@@ -313,10 +282,9 @@ class Sender:
                     epochs=[held.epoch for held in chunks],
                     window_ends=[held.end_of(held.allowed + grant) for held, grant in zip(chunks, grants, strict=True)],
                     dones=done,
-                    **self._columns(results),
+                    **columns(results, self.retries),
                 )
-                bounced = [_bounced(task, result) for task, result in results if result.outcome is Outcome.REJECTED]
-                if bounced:
+                if bounced := bounces(results, self.retries):
                     await self.on_bounced(session, bounced)
         except (SQLAlchemyError, OSError) as error:
             self._results = results + self._results
@@ -356,36 +324,12 @@ class Sender:
 
     def _fence(self, chunk: Held) -> None:
         chunk.fenced = True
-        self._again = deque(task for task in self._again if task.chunk is not chunk)
+        kept = deque(task for task in self._again if task.chunk is not chunk)
+        chunk.given -= len(self._again) - len(kept)
+        self._again = kept
         if chunk.given == chunk.settled:
             del self._chunks[chunk.number]
         log.warning("sender.overtaken", dispatch_id=self.plan.dispatch_id, chunk=chunk.number)
-
-    def _columns(self, results: list[tuple[Task, SendResult]]) -> dict[str, list[Any]]:
-        rows = [self._stored(task, result) for task, result in results]
-        return {
-            "ids": [task.recipient_id for task, _ in results],
-            "attempts": [task.attempt for task, _ in results],
-            "codes": [result.code for _, result in results],
-            "replies": [result.text for _, result in results],
-            "statuses": [status for status, _, _ in rows],
-            "bounces": [bounce for _, bounce, _ in rows],
-            "waits": [wait for _, _, wait in rows],
-        }
-
-    def _stored(self, task: Task, result: SendResult) -> tuple[str, str | None, float | None]:
-        """Return (status, bounce, seconds until the next try) of a result."""
-        if result.outcome is Outcome.ACCEPTED:
-            return "sent", None, None
-        if result.outcome is Outcome.UNKNOWN:
-            return "unconfirmed", None, None
-        if result.outcome is Outcome.DEFERRED:
-            if self.retries.is_over:
-                return "bounced", "soft", None
-            return "deferred", None, self.retries.wait(task.attempt)
-        if is_local(result):
-            return "failed", None, None
-        return "bounced", "hard" if is_hard(result) else "soft", None
 
     # Connections
 
@@ -417,7 +361,7 @@ class Sender:
 
     # Ending
 
-    async def _drain(self, connecting: set[asyncio.Task[None]]) -> None:
+    async def _drain(self) -> None:
         """Start nothing more and let what is in flight finish."""
         self._draining = True
         for connection in list(self._open):
@@ -442,5 +386,9 @@ class Sender:
         self._journal.close()
 
 
-def _bounced(task: Task, result: SendResult) -> Bounced:
-    return Bounced(task.recipient_id, is_hard(result), result.enhanced, result.text)
+def _running(tasks: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
+    """Return the tasks that still run; raises what a finished one raised."""
+    for task in tasks:
+        if task.done():
+            task.result()
+    return {task for task in tasks if not task.done()}

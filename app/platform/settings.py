@@ -38,6 +38,7 @@ class Settings(BaseSettings):
 
     upload_limit_mb: int = Field(default=64, ge=1, le=4096)
     smtp_connections: int = Field(default=20, ge=1, le=200, description="SMTP connections of one sending worker")
+    senders: int = Field(default=2, ge=1, le=64, description="sending jobs of one mailing, shared out over workers")
     retry_minutes: int = Field(default=30, ge=1, description="first wait after a temporary failure (D32)")
     retry_hours: int = Field(default=72, ge=1, description="temporary failures older than this are final (D32)")
     unknown_tracking_consent: bool = Field(default=True, description="track persons who never said yes or no (D43)")
@@ -79,6 +80,17 @@ class Settings(BaseSettings):
     def return_domain(self) -> str:
         """The domain that bounces come back to (D57)."""
         return self.bounce_domain or self.public_host
+
+
+    @property
+    def journal_dir(self) -> Path:
+        """Where senders keep their journals: local to the machine, never shared (exactness 4)."""
+        return self.data_dir / "journal"
+
+    @property
+    def unsubscribe_email(self) -> str:
+        """The address of List-Unsubscribe's mailto (D47); the token comes in the subject."""
+        return f"unsubscribe@{self.return_domain}"
 
 
 SERVER_SETTINGS = ("BUDSTIKKE_DATABASE_URL", "BUDSTIKKE_REDIS_URL", "BUDSTIKKE_SMTP_URL")

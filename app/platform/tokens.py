@@ -29,6 +29,7 @@ class Purpose(Enum):
     UNSUBSCRIBE = b"unsubscribe"
     PREFERENCES = b"preferences"
     RETURN_PATH = b"return"
+    MESSAGE = b"message"
 
 
 class InvalidToken(ValueError):  # noqa: N818 - a value, named as callers speak of it

@@ -1,0 +1,75 @@
+"""What a result of the SMTP dialogue makes of a recipient (D32)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.delivery.plan import Task
+from app.delivery.replies import Outcome, SendResult, is_hard, is_local
+
+Settled = tuple[Task, SendResult]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounced:
+    """A refusal for good, as the bounces slice takes it in."""
+
+    recipient_id: int
+    hard: bool
+    status: str | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """When a temporary failure is tried again (D32).
+
+    `first_wait` in seconds is doubled with every attempt, up to eight times as long. `is_over`: the mailing is older
+    than temporary failures are tried again, so the next one is final.
+    """
+
+    first_wait: float
+    is_over: bool
+
+    def wait(self, attempt: int) -> float:
+        """Return the seconds to wait after an attempt (from 1)."""
+        return float(self.first_wait * 2 ** min(attempt - 1, 3))
+
+
+def columns(settled: Sequence[Settled], retries: Retries) -> dict[str, list[Any]]:
+    """Return the arrays that the flush statement stores."""
+    rows = [_stored(task, result, retries) for task, result in settled]
+    return {
+        "ids": [task.recipient_id for task, _ in settled],
+        "attempts": [task.attempt for task, _ in settled],
+        "codes": [result.code for _, result in settled],
+        "replies": [result.text for _, result in settled],
+        "statuses": [status for status, _, _ in rows],
+        "bounces": [bounce for _, bounce, _ in rows],
+        "waits": [wait for _, _, wait in rows],
+    }
+
+
+def _stored(task: Task, result: SendResult, retries: Retries) -> tuple[str, str | None, float | None]:
+    """Return (status, bounce, seconds until the next try)."""
+    if result.outcome is Outcome.ACCEPTED:
+        return "sent", None, None
+    if result.outcome is Outcome.UNKNOWN:
+        return "unconfirmed", None, None
+    if result.outcome is Outcome.DEFERRED:
+        if retries.is_over:
+            return "bounced", "soft", None
+        return "deferred", None, retries.wait(task.attempt)
+    if is_local(result):
+        return "failed", None, None
+    return "bounced", "hard" if is_hard(result) else "soft", None
+
+
+def bounces(settled: Sequence[Settled], retries: Retries) -> list[Bounced]:
+    """Return the results that are bounces: refusals by a server, and temporary failures that were the last."""
+    return [
+        Bounced(task.recipient_id, is_hard(result), result.enhanced, result.text)
+        for task, result in settled
+        if (result.outcome is Outcome.REJECTED and not is_local(result))
+        or (result.outcome is Outcome.DEFERRED and retries.is_over)
+    ]

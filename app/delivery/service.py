@@ -1,0 +1,165 @@
+"""Freezing a mailing into a dispatch, halting and resuming it, and mending what crashes left behind."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.content.compiled import CompiledMessage
+from app.delivery import queries
+from app.delivery.journal import DeadJournal, Entry, read_dead
+from app.delivery.models import Dispatch
+from app.delivery.plan import Plan
+from app.delivery.replies import Outcome
+from app.delivery.results import Retries
+from app.platform.clock import now
+from app.platform.db import Database
+from app.platform.outbox import Job, enqueue
+from app.platform.settings import Settings
+from app.platform.telemetry import log
+from app.platform.tokens import TokenKey
+
+TAKEOVER_GRACE = 10.0  # seconds past a lease's end: its sender's own clock stopped it long before
+
+
+async def freeze(
+    session: AsyncSession, *, mailing_id: int, compiled: CompiledMessage, link_ids: Sequence[int], senders: int
+) -> Dispatch:
+    """Make the plan of a send: nothing of it changes any more. Its chunks are cut and its senders enqueued."""
+    dispatch = Dispatch(mailing_id=mailing_id, compiled=compiled.to_dict(), link_ids=list(link_ids))
+    session.add(dispatch)
+    await session.flush()
+    await queries.cut_chunks(session, dispatch_id=dispatch.id)
+    await enqueue_senders(session, dispatch_id=dispatch.id, senders=senders)
+    return dispatch
+
+
+async def enqueue_senders(session: AsyncSession, *, dispatch_id: int, senders: int) -> None:
+    """Enqueue the sending jobs of a dispatch; those that wait or run already are not doubled."""
+    for number in range(senders):
+        await enqueue(session, Job.DISPATCH_SEND, dedup=f"send:{dispatch_id}:{number}", dispatch=dispatch_id)
+
+
+async def load_plan(
+    session: AsyncSession, *, dispatch_id: int, settings: Settings, tokens: TokenKey
+) -> tuple[Plan, Retries] | None:
+    """Return what a sender needs to know of a dispatch, or None when it is gone or halted."""
+    dispatch = await session.get(Dispatch, dispatch_id, populate_existing=True)
+    if dispatch is None or dispatch.halted_at is not None:
+        return None
+    plan = plan_of(
+        mailing_id=dispatch.mailing_id,
+        dispatch_id=dispatch.id,
+        compiled=CompiledMessage.from_dict(dispatch.compiled),
+        link_ids=dispatch.link_ids,
+        settings=settings,
+        tokens=tokens,
+    )
+    is_over = now() - dispatch.created_at > timedelta(hours=settings.retry_hours)
+    return plan, Retries(first_wait=settings.retry_minutes * 60.0, is_over=is_over)
+
+
+def plan_of(
+    *,
+    mailing_id: int,
+    dispatch_id: int,
+    compiled: CompiledMessage,
+    link_ids: Sequence[int],
+    settings: Settings,
+    tokens: TokenKey,
+) -> Plan:
+    """Return a plan; previews and tests make one without a dispatch."""
+    return Plan(
+        dispatch_id=dispatch_id,
+        mailing_id=mailing_id,
+        compiled=compiled,
+        link_ids=tuple(link_ids),
+        tokens=tokens,
+        message_domain=settings.public_host,
+        return_domain=settings.return_domain,
+        track_unknown=settings.unknown_tracking_consent,
+    )
+
+
+async def halt(session: AsyncSession, *, mailing_id: int) -> None:
+    """Make senders stop: each notices at its next flush, at the latest after its heartbeat (D29)."""
+    dispatch = await queries.find_dispatch(session, mailing_id=mailing_id)
+    if dispatch is not None and dispatch.halted_at is None:
+        dispatch.halted_at = now()
+
+
+async def resume(session: AsyncSession, *, mailing_id: int, senders: int) -> None:
+    """Go on exactly where sending stopped (D29)."""
+    dispatch = await queries.find_dispatch(session, mailing_id=mailing_id)
+    if dispatch is not None:
+        dispatch.halted_at = None
+        await enqueue_senders(session, dispatch_id=dispatch.id, senders=senders)
+
+
+async def keep_going(session: AsyncSession, *, mailing_id: int, resend_unconfirmed: bool, senders: int) -> bool:
+    """Bring due retries back, see that free chunks have senders; return whether all of the dispatch is done."""
+    dispatch = await queries.find_dispatch(session, mailing_id=mailing_id)
+    if dispatch is None or dispatch.halted_at is not None:
+        return False
+    again = await queries.requeue_due(session, dispatch_id=dispatch.id)
+    if resend_unconfirmed:
+        again += await queries.requeue_unconfirmed(session, dispatch_id=dispatch.id)
+    if again:
+        await queries.cut_chunks(session, dispatch_id=dispatch.id)
+    open_chunks, free = await queries.count_open_chunks(session, dispatch_id=dispatch.id)
+    if free:
+        await enqueue_senders(session, dispatch_id=dispatch.id, senders=min(senders, free))
+    return open_chunks == 0
+
+
+async def recover(database: Database, settings: Settings) -> int:
+    """Take over what dead senders left: first journals on this machine, then expired leases. Repeatable.
+
+    Returns how many senders or chunks were recovered. The order is results, chunks, journal (exactness 5).
+    """
+    recovered = 0
+    for journal in await asyncio.to_thread(_dead_journals, settings):
+        await _recover_journal(database, journal, wait=settings.retry_minutes * 60.0)
+        recovered += 1
+    async with database.begin() as session:
+        row = await queries.doubt_expired(session, grace=TAKEOVER_GRACE)
+    if row.freed:
+        log.warning("dispatch.taken_over", chunks=row.freed, unconfirmed=row.doubted)
+    return recovered + int(row.freed)
+
+
+def _dead_journals(settings: Settings) -> list[DeadJournal]:
+    directory = settings.journal_dir
+    return list(read_dead(directory)) if directory.is_dir() else []
+
+
+_STATUS = {
+    None: "unconfirmed",
+    Outcome.UNKNOWN: "unconfirmed",
+    Outcome.ACCEPTED: "sent",
+    Outcome.DEFERRED: "deferred",
+    Outcome.REJECTED: "bounced",
+}
+
+
+async def _recover_journal(database: Database, journal: DeadJournal, *, wait: float) -> None:
+    entries = [_stored(entry) for entry in journal.entries if entry.outcome in _STATUS]
+    try:
+        async with database.begin() as session:
+            if entries:
+                await queries.store_journal(session, wait=wait, entries=entries)
+            if journal.same_boot and not journal.damaged:
+                await queries.free_owner(session, owner=journal.owner)
+            else:
+                await queries.doubt_owner(session, owner=journal.owner)
+    except BaseException:
+        journal.release()
+        raise
+    journal.delete()
+    unknown = sum(status == "unconfirmed" for _, _, _, status, _ in entries)
+    log.warning("journal.recovered", starts=len(entries), unconfirmed=unknown, complete=journal.same_boot)
+
+
+def _stored(entry: Entry) -> tuple[int, int, int, str, int | None]:
+    return entry.dispatch, entry.seq, entry.attempt, _STATUS[entry.outcome], entry.code
