@@ -1,0 +1,225 @@
+"""Storing engagement, finding links and what fills their targets."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import text
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.tracking.models import Link
+from app.tracking.verdicts import (
+    BURST,
+    BURST_LINKS,
+    BURST_LOOKBACK,
+    BURST_SECONDS,
+    BURST_SMALLEST_MAILING,
+    RULE_VERSION,
+    TOO_SOON,
+)
+
+RESERVE_IDS = """
+    -- Keys for events that are yet to be stored: a group that is sent twice because its reply was lost brings the same
+    -- keys again, and nothing is stored twice.
+    SELECT nextval(pg_get_serial_sequence('engagement', 'id')) FROM generate_series(1, $1::int)
+"""
+
+STORE_GROUP = "SELECT pg_temp.store_engagement($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+
+# A recipient's latest clicks around those of the group: engagement_recipient_idx, read backwards.
+_CLICKS_AROUND = f"""
+    (
+        SELECT recipient_id, min(moment) AS since, max(moment) AS until
+        FROM unnest(kinds, recipient_ids, moments) AS e (kind, recipient_id, moment)
+        WHERE kind = 'click' GROUP BY recipient_id
+    ) AS g
+    CROSS JOIN LATERAL (
+        SELECT id, mailing_id, link_id, occurred_at
+        FROM engagement
+        WHERE recipient_id = g.recipient_id AND kind = 'click'
+          AND occurred_at BETWEEN g.since - interval '{BURST_SECONDS} s' AND g.until + interval '{BURST_SECONDS} s'
+        ORDER BY occurred_at DESC LIMIT {BURST_LOOKBACK}
+    ) AS c
+"""
+
+DEFINE_STORE_GROUP = f"""
+-- Stores a group of events with their verdicts, judges bursts, and sets the recipients' marks: one call, one commit.
+-- It lives in the session (pg_temp), so that two versions of the service, with different rules, run side by side.
+-- Every statement finds its rows by key; each must see what the one before it did, so they stay apart.
+CREATE FUNCTION pg_temp.store_engagement(
+    ids bigint[], kinds text[], mailing_ids bigint[], recipient_ids bigint[], link_ids bigint[], moments timestamptz[],
+    methods text[], agents text[], verdicts text[], reason_lists text[], machine_seconds double precision
+) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    suspects bigint[];
+    rejudged bigint[];
+BEGIN
+    -- Groups of other processes wait here, so that a burst spread over processes is seen whole by the last of them.
+    -- In key order: two groups never wait for each other in a circle.
+    PERFORM FROM recipient WHERE id = ANY (recipient_ids) ORDER BY id FOR NO KEY UPDATE;
+
+    -- An open of a recipient who is gone belongs to no mailing any more; a click does, by its link.
+    INSERT INTO engagement (
+        id, kind, mailing_id, recipient_id, link_id, occurred_at, method, user_agent, verdict, reasons, rule_version
+    )
+    SELECT e.id, e.kind, coalesce(e.mailing_id, r.mailing_id), e.recipient_id, e.link_id, e.moment, e.method, e.agent,
+           CASE WHEN s.soon THEN 'machine' ELSE e.verdict END,
+           string_to_array(e.reasons, ',') || CASE WHEN s.soon THEN ARRAY['{TOO_SOON}'] ELSE ARRAY[]::text[] END,
+           {RULE_VERSION}
+    FROM unnest(ids, kinds, mailing_ids, recipient_ids, link_ids, moments, methods, agents, verdicts, reason_lists)
+        AS e (id, kind, mailing_id, recipient_id, link_id, moment, method, agent, verdict, reasons)
+    LEFT JOIN recipient AS r ON r.id = e.recipient_id
+    CROSS JOIN LATERAL (
+        SELECT machine_seconds > 0 AND CASE
+            WHEN r.sent_at IS NULL THEN r.status = 'ready' ELSE e.moment < r.sent_at + machine_seconds * interval '1 s'
+        END AS soon
+    ) AS s
+    WHERE coalesce(e.mailing_id, r.mailing_id) IS NOT NULL
+    ON CONFLICT (id) DO NOTHING;
+
+    SELECT array_agg(recipient_id) INTO suspects FROM (
+        SELECT g.recipient_id FROM {_CLICKS_AROUND}
+        GROUP BY g.recipient_id HAVING count(DISTINCT c.link_id) >= {BURST_SMALLEST_MAILING}
+    ) AS several;
+
+    IF suspects IS NOT NULL THEN
+        WITH around AS (
+            SELECT g.recipient_id, c.* FROM {_CLICKS_AROUND} WHERE g.recipient_id = ANY (suspects)
+        ), needed AS (
+            -- How many different links make a burst: all of a mailing that has few.
+            SELECT m.mailing_id, greatest({BURST_SMALLEST_MAILING}, least({BURST_LINKS}, (
+                SELECT count(*) FROM (SELECT FROM link WHERE mailing_id = m.mailing_id LIMIT {BURST_LINKS}) AS l
+            ))) AS links
+            FROM (SELECT DISTINCT mailing_id FROM around) AS m
+        ), bursts AS (
+            -- Stretches of time, each from a click on, in which so many were clicked.
+            SELECT a.recipient_id, a.occurred_at AS since
+            FROM around AS a
+            JOIN needed AS n USING (mailing_id)
+            JOIN around AS b ON b.recipient_id = a.recipient_id
+                AND b.occurred_at BETWEEN a.occurred_at AND a.occurred_at + interval '{BURST_SECONDS} s'
+            GROUP BY a.id, a.recipient_id, a.occurred_at, n.links HAVING count(DISTINCT b.link_id) >= n.links
+        ), judged AS (
+            UPDATE engagement
+            SET verdict = 'machine', reasons = array_append(reasons, '{BURST}'), rule_version = {RULE_VERSION}
+            WHERE NOT '{BURST}' = ANY (reasons) AND id IN (
+                SELECT a.id FROM around AS a JOIN bursts AS s ON s.recipient_id = a.recipient_id
+                    AND a.occurred_at BETWEEN s.since AND s.since + interval '{BURST_SECONDS} s'
+            )
+            RETURNING id
+        )
+        SELECT array_agg(id) INTO rejudged FROM judged;
+
+        -- A mark that stood for a click now judged a machine's moves to the first human click, if there is one.
+        UPDATE recipient AS r
+        SET clicked_at = (
+            SELECT min(occurred_at) FROM engagement
+            WHERE recipient_id = r.id AND kind = 'click' AND verdict = 'human'
+        )
+        FROM (
+            SELECT recipient_id, min(occurred_at) AS since, max(occurred_at) AS until
+            FROM engagement WHERE id = ANY (rejudged) GROUP BY recipient_id
+        ) AS m
+        WHERE r.id = m.recipient_id AND r.clicked_at BETWEEN m.since AND m.until;
+    END IF;
+
+    -- Marks are the times of the first event of their kind; a repeat writes nothing.
+    UPDATE recipient AS r
+    SET opened_at = least(r.opened_at, m.opened), machine_opened_at = least(r.machine_opened_at, m.machine_opened),
+        clicked_at = least(r.clicked_at, m.clicked), machine_clicked_at = least(r.machine_clicked_at, m.machine_clicked)
+    FROM (
+        SELECT recipient_id,
+               min(occurred_at) FILTER (WHERE kind = 'open' AND verdict = 'human') AS opened,
+               min(occurred_at) FILTER (WHERE kind = 'open' AND verdict = 'machine') AS machine_opened,
+               min(occurred_at) FILTER (WHERE kind = 'click' AND verdict = 'human') AS clicked,
+               min(occurred_at) FILTER (WHERE kind = 'click' AND verdict = 'machine') AS machine_clicked
+        FROM engagement WHERE id = ANY (ids || rejudged) GROUP BY recipient_id
+    ) AS m
+    WHERE r.id = m.recipient_id AND (
+        m.opened < coalesce(r.opened_at, 'infinity') OR m.machine_opened < coalesce(r.machine_opened_at, 'infinity')
+        OR m.clicked < coalesce(r.clicked_at, 'infinity')
+        OR m.machine_clicked < coalesce(r.machine_clicked_at, 'infinity')
+    );
+END $$
+"""
+
+
+async def links_after(session: AsyncSession, *, after: int, limit: int) -> Sequence[tuple[int, int, str]]:
+    """Return (id, mailing_id, target) of at most `limit` links with ids over `after`, in the order of their ids."""
+    query = select(Link.id, Link.mailing_id, Link.target).where(col(Link.id) > after).order_by(col(Link.id))
+    return (await session.exec(query.limit(limit))).all()
+
+
+async def links_beside(session: AsyncSession, *, link_id: int) -> Sequence[tuple[int, int, str]]:
+    """Return (id, mailing_id, target) of every link of the mailing that a link belongs to; empty when there is none."""
+    mailing = select(Link.mailing_id).where(col(Link.id) == link_id).scalar_subquery()
+    return (
+        await session.exec(select(Link.id, Link.mailing_id, Link.target).where(col(Link.mailing_id) == mailing))
+    ).all()
+
+
+_REGISTER = text("""
+    -- The ids of a mailing's links in the order of their positions; those already registered with the same target keep
+    -- theirs. A position that holds another target is left out: links never change (D41).
+    WITH given AS (
+        SELECT position - 1 AS position, target
+        FROM unnest(cast(:targets AS text[])) WITH ORDINALITY AS t (target, position)
+    ), added AS (
+        INSERT INTO link (mailing_id, position, target)
+        SELECT :mailing_id, position, target FROM given ORDER BY position
+        ON CONFLICT (mailing_id, position) DO NOTHING
+        RETURNING id, position
+    )
+    SELECT id, position FROM added
+    UNION ALL
+    SELECT link.id, link.position FROM link JOIN given USING (position, target) WHERE link.mailing_id = :mailing_id
+    ORDER BY position
+""").bindparams(sa.bindparam("targets", type_=sa.ARRAY(sa.Text)), sa.bindparam("mailing_id", type_=sa.BigInteger))
+
+
+async def register(session: AsyncSession, *, mailing_id: int, targets: Sequence[str]) -> list[int]:
+    """Add links at positions 0, 1, …; return their ids, fewer than targets when a position is taken by another."""
+    rows = await session.exec(_REGISTER, params={"mailing_id": mailing_id, "targets": list(targets)})  # type: ignore[call-overload]
+    return [row.id for row in rows]
+
+
+_VALUES = text("""
+    -- What a recipient's merge tags stand for: by primary keys, at most one row. Recipients outlive persons.
+    SELECT r.name, r.email, to_jsonb(p) AS person, to_jsonb(c) AS company
+    FROM recipient AS r LEFT JOIN person AS p ON p.id = r.person_id LEFT JOIN company AS c ON c.id = p.company_id
+    WHERE r.id = :recipient_id
+""")
+
+
+async def recipient_values(session: AsyncSession, *, recipient_id: int) -> Any | None:
+    """Return the recipient's (name, email, person, company), the latter two as JSON or null; None when it is gone."""
+    return (await session.exec(_VALUES, params={"recipient_id": recipient_id})).one_or_none()  # type: ignore[call-overload]
+
+
+_CLICKS = text("""
+    -- A page of a mailing's links with their clicks: link_mailing_id_position_key and the tally's primary key.
+    -- The tally is by the hour, so the sum is over hours, never over events.
+    SELECT l.id, l.position, l.target, coalesce(t.human, 0) AS human, coalesce(t.machine, 0) AS machine
+    FROM link AS l
+    LEFT JOIN LATERAL (
+        SELECT sum(events) FILTER (WHERE verdict = 'human') AS human,
+               sum(events) FILTER (WHERE verdict = 'machine') AS machine
+        FROM engagement_tally WHERE mailing_id = l.mailing_id AND link_id = l.id AND kind = 'click'
+    ) AS t ON true
+    WHERE l.mailing_id = :mailing_id AND l.id > :after ORDER BY l.id LIMIT :limit
+""")
+
+
+async def page_of_links(session: AsyncSession, *, mailing_id: int, after: int | None, limit: int) -> Sequence[Any]:
+    """Return at most `limit + 1` links of a mailing, with clicks, in the order of their ids."""
+    params = {"mailing_id": mailing_id, "after": after or 0, "limit": limit + 1}
+    return (await session.exec(_CLICKS, params=params)).all()  # type: ignore[call-overload,no-any-return]
+
+
+_MAILING_EXISTS = text("SELECT EXISTS (SELECT FROM mailing WHERE id = :mailing_id) AS it")
+
+
+async def mailing_exists(session: AsyncSession, *, mailing_id: int) -> bool:
+    """Tell whether there is such a mailing."""
+    return bool((await session.exec(_MAILING_EXISTS, params={"mailing_id": mailing_id})).one().it)  # type: ignore[call-overload]

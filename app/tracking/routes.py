@@ -1,0 +1,32 @@
+"""`/v1/mailings/{mailing_id}/links`. Clicks and opens themselves are answered in `endpoint`."""
+
+from typing import Any
+
+from app.platform.auth import TrackingRead
+from app.platform.errors import declare
+from app.platform.http import Session, router
+from app.platform.pages import Cursor, Limit, Page, page_of, read_cursor
+from app.tracking import service
+from app.tracking.errors import MailingNotFound
+from app.tracking.schemas import ClicksOut, MailingLinkOut
+
+routes = router(tag="tracking")
+
+
+def show(row: Any) -> MailingLinkOut:
+    """Return a link as the API shows it."""
+    clicks = ClicksOut(human=row.human, machine=row.machine)
+    return MailingLinkOut(id=row.id, position=row.position, target=row.target, clicks=clicks)
+
+
+@routes.get(
+    "/v1/mailings/{mailing_id}/links", operation_id="list_mailing_links", responses=declare(MailingNotFound),
+    summary="List a mailing's links",
+)  # fmt: skip
+async def list_mailing_links(
+    caller: TrackingRead, session: Session, mailing_id: int, limit: Limit = 50, cursor: Cursor = None
+) -> Page[MailingLinkOut]:
+    """List the tracked links of a mailing in the order of the message, with their clicks; empty before it is sent."""
+    after = read_cursor(cursor)
+    rows = await service.page_of_links(session, mailing_id=mailing_id, after=after, limit=limit)
+    return Page[MailingLinkOut](**page_of(rows, limit=limit, show=show))

@@ -1,0 +1,19 @@
+"""What the API shows of tracked links."""
+
+from pydantic import BaseModel, Field
+
+
+class ClicksOut(BaseModel):
+    """How often a link was clicked, by verdict (D45)."""
+
+    human: int
+    machine: int
+
+
+class MailingLinkOut(BaseModel):
+    """A tracked link of a mailing."""
+
+    id: int
+    position: int = Field(description="Where it stands in the message: 0 is the first tracked link")
+    target: str = Field(description="Where it leads, as stored; it may hold merge tags")
+    clicks: ClicksOut

@@ -1,0 +1,28 @@
+"""Registering and showing the links of a mailing."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.tracking import queries
+from app.tracking.errors import LinksChanged, MailingNotFound
+
+
+async def register_links(session: AsyncSession, *, mailing_id: int, targets: Sequence[str]) -> list[int]:
+    """Register a mailing's tracked links at positions 0, 1, … and return their ids in that order.
+
+    Repeating it with the same targets gives the same ids. Raises LinksChanged when a position holds another target:
+    messages with that link may be in inboxes.
+    """
+    ids = await queries.register(session, mailing_id=mailing_id, targets=targets)
+    if len(ids) != len(targets):
+        raise LinksChanged(f"Mailing {mailing_id} has tracked links already, and they lead elsewhere.")
+    return ids
+
+
+async def page_of_links(session: AsyncSession, *, mailing_id: int, after: int | None, limit: int) -> Sequence[Any]:
+    """Return at most `limit + 1` links of a mailing with their clicks; raises MailingNotFound."""
+    if not await queries.mailing_exists(session, mailing_id=mailing_id):
+        raise MailingNotFound(f"There is no mailing {mailing_id}.")
+    return await queries.page_of_links(session, mailing_id=mailing_id, after=after, limit=limit)
