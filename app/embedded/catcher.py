@@ -1,7 +1,8 @@
 """The mail catcher: an SMTP server that delivers nothing and keeps every message in a Maildir.
 
 Runs as a process of its own: `python -m app.embedded.catcher --maildir DIR --port N`. A caught file is the envelope as
-`X-Catcher-From` and one `X-Catcher-Rcpt` per recipient, then the message byte for byte as it came (with CRLF).
+`X-Catcher-From` (`<>` for the null sender) and one `X-Catcher-Rcpt` per recipient, then the message byte for byte as it
+came (with CRLF).
 """
 
 import argparse
