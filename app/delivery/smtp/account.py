@@ -82,11 +82,14 @@ def parse_smtp_url(url: str) -> SmtpAccount:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise SmtpUrlError("the port must be a number from 1 to 65535, and an IPv6 host stands in brackets") from None
+        # A "/" left unencoded in the password turns what stands before it into a port.
+        raise SmtpUrlError(
+            "the port must be a number from 1 to 65535, an IPv6 host stands in brackets, and / ? # @ : in user and "
+            "password are encoded with %"
+        ) from None
     if parts.scheme not in _SCHEMES:
         raise SmtpUrlError("an SMTP URL starts with smtp://, smtp+starttls:// or smtps://")
     if not parts.hostname or not _HOSTNAME.fullmatch(parts.hostname):
-        # A "/" or "?" left unencoded in the password ends the host early: the parts cannot be shown safely.
         raise SmtpUrlError("the host is missing or malformed; encode / ? # @ : in user and password with %")
     if parts.path not in ("", "/") or parts.fragment:
         raise SmtpUrlError("nothing but options may follow the host; encode / ? # in user and password with %")

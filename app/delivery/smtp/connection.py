@@ -110,10 +110,11 @@ def _load_tls_context(ca_file: Path | None, verify: bool) -> ssl.SSLContext:  # 
 
 def _failure(error: Exception) -> SendResult:
     """Translate what aiosmtplib raised before the first message."""
-    if isinstance(error, aiosmtplib.SMTPAuthenticationError):
-        return classify(Stage.AUTH, error.code, error.message)
     if isinstance(error, aiosmtplib.SMTPResponseException):
-        return classify(Stage.CONNECT, error.code, error.message)
+        stage = Stage.AUTH if isinstance(error, aiosmtplib.SMTPAuthenticationError) else Stage.CONNECT
+        if 400 <= error.code < 600:
+            return classify(stage, error.code, error.message)
+        return decided_here(Outcome.DEFERRED, "the server did not answer as an SMTP server does", stage)
     causes = (error, error.__cause__, error.__context__)
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
         return decided_here(Outcome.SENDER_FAULT, "the server's certificate is not valid for its name", Stage.TLS)
