@@ -9,10 +9,12 @@ A message is compiled once per mailing and joined per recipient. The way through
 `markup`       finds tags, attributes, comments in HTML by position, changes nothing
 `pieces`       the parts a body is made of: text, tokens, merge values
 `links`        what a link's target is, analytics tags, filling a target at click time
+`filling`      the mailing's own values and addresses, which are known when it is compiled
 `html_part`    HTML to pieces: links rewritten, each value escaped for where it lands
 `text_part`    the written or derived text part to pieces
 `encoding`     pieces to quoted-printable with holes
 `headers`      header lines: RFC 2047, folding, mailboxes
+`mime`         the structure of a message: alternatives, inline images, attachments
 `compiler`     `compile_message`: all of it put together
 `compiled`     `CompiledMessage`: stored with the dispatch, rendered per recipient
 `checks`       what is wrong, or could be better, with a message

@@ -15,7 +15,7 @@ from app.content.encoding import lay_out
 from app.content.filling import SPECIAL_LINKS, Filling
 from app.content.html_part import Document, html_pieces, misplaced_tags, read_document
 from app.content.links import LinkRules
-from app.content.merge_tags import Hole, MergeTagError, Parsed, Parts, TagFault, is_empty, parse
+from app.content.merge_tags import Hole, MergeTagError, Parsed, Parts, TagFault, is_empty, parse_leniently
 from app.content.mime import Attachment, HeaderPlace, Item, message_body
 from app.content.pieces import TOKEN_WIDTH, Piece, Pixel, Token, TokenKind, Value
 from app.content.text_part import derived_pieces, written_pieces
@@ -97,11 +97,9 @@ def _read_source(source: MessageSource) -> tuple[Parsed, Parsed, Parsed | None]:
     faults: list[TagFault] = []
 
     def read(text: str, where: str, *, is_html: bool = False) -> Parsed:
-        try:
-            return parse(text, where=where, html=is_html, extra_tags=source.extra_tags)
-        except MergeTagError as error:
-            faults.extend(error.faults)
-            return Parsed(where, "", ())
+        parsed, found = parse_leniently(text, where=where, html=is_html, extra_tags=source.extra_tags)
+        faults.extend(found)
+        return parsed
 
     subject, body = read(source.subject, "subject"), read(source.html, "html", is_html=True)
     text = read(source.written_text, "text") if source.written_text else None

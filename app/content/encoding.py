@@ -42,6 +42,8 @@ def escape(mode: Mode, value: str) -> str:
     value = clean(value)
     if mode == "html":
         return html.escape(value)
+    if mode == "comment":
+        return html.escape(value).replace("-", "&#45;")  # or the value's last "--" and a ">" after it end the comment
     if mode == "url":
         return quote(value, safe="")
     if mode == "url_start":
@@ -56,7 +58,7 @@ def encode_value(mode: Mode, value: str) -> str:
 
     Cached, since cities, titles and first names repeat: a miss costs 2 µs, a hit 0.1.
     """
-    if _UNCHANGED.fullmatch(value) and not mode.startswith("url"):
+    if _UNCHANGED.fullmatch(value) and mode in ("html", "text"):
         return value + _SOFT_BREAK
     return encode_alone(escape(mode, value))
 

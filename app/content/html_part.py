@@ -141,10 +141,12 @@ def _edits(document: Document, filling: Filling, *, tracked: bool) -> Iterator[E
         if isinstance(node, StartTag):
             for attribute in node.attributes:
                 if attribute.start not in rewritten and spans_in(parsed, attribute.start, attribute.end):
-                    yield Edit(attribute.start, attribute.end, _attribute_pieces(parsed, attribute, filling))
+                    pieces = _attribute_pieces(parsed, attribute, filling, conditional=node.conditional)
+                    yield Edit(attribute.start, attribute.end, pieces)
         else:
+            mode: Mode = "html" if isinstance(node, Stretch) and node.kind == "text" else "comment"
             for span in spans_in(parsed, node.start, node.end):
-                yield Edit(span.start, span.end, content_pieces(span, "html", filling))
+                yield Edit(span.start, span.end, content_pieces(span, "comment" if node.conditional else mode, filling))
 
 
 def content_pieces(span: Span, mode: Mode, filling: Filling) -> list[Piece]:
@@ -172,14 +174,15 @@ def _quoted(attribute: Attribute, pieces: list[Piece]) -> list[Piece]:
     return pieces if attribute.quote else ['"', *pieces, '"']
 
 
-def _attribute_pieces(parsed: Parsed, attribute: Attribute, filling: Filling) -> list[Piece]:
+def _attribute_pieces(parsed: Parsed, attribute: Attribute, filling: Filling, *, conditional: bool) -> list[Piece]:
     is_url = attribute.name in _URL_ATTRIBUTES
+    text_mode: Mode = "comment" if conditional else "html"
     pieces: list[Piece] = []
     position = attribute.start
     for span in spans_in(parsed, attribute.start, attribute.end):
         before = parsed.text[attribute.start : span.start]
         at_start = not decode_attribute(before).strip(_IGNORED_IN_URL)
-        mode: Mode = ("url_start" if at_start else "url") if is_url else "html"
+        mode: Mode = ("url_start" if at_start else "url") if is_url else text_mode
         pieces += _literal(parsed.text[position : span.start], attribute), *content_pieces(span, mode, filling)
         position = span.end
     return _quoted(attribute, [*pieces, _literal(parsed.text[position : attribute.end], attribute)])

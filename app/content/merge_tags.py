@@ -14,7 +14,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from operator import attrgetter
 
 MAX_FAULTS = 100
@@ -195,6 +195,16 @@ def parse(text: str, *, where: str, html: bool = False, extra_tags: Collection[s
     `extra_tags` are the `customer.extra.…` and `company.extra.…` tags that exist; None accepts any field name.
     Raises MergeTagError with every unknown, malformed or unclosed tag.
     """
+    parsed, faults = parse_leniently(text, where=where, html=html, extra_tags=extra_tags)
+    if faults:
+        raise MergeTagError(faults)
+    return parsed
+
+
+def parse_leniently(
+    text: str, *, where: str, html: bool = False, extra_tags: Collection[str] | None = None
+) -> tuple[Parsed, tuple[TagFault, ...]]:
+    """Read the merge tags of a text as `parse` does, and give its faults too; a malformed tag is read as text."""
     pattern = _IN_HTML if html else _IN_TEXT
     lines = line_starts(text)
     spans: list[Span] = []
@@ -214,9 +224,7 @@ def parse(text: str, *, where: str, html: bool = False, extra_tags: Collection[s
         if problem:
             faults.append(TagFault(where, line, column, match[0][:80], problem))
         spans.append(Span(start, match.end(), line, column, _content(match, html=html)))
-    if faults:
-        raise MergeTagError(faults)
-    return Parsed(where, text, tuple(spans))
+    return Parsed(where, text, tuple(spans)), tuple(faults)
 
 
 def line_starts(text: str) -> tuple[int, ...]:
@@ -320,7 +328,6 @@ def is_empty(value: str | None) -> bool:
     return not value or value.isspace()
 
 
-@cache
 def group_of(tag: str) -> str:
     """Name the group a tag belongs to: "customer" for customer.firstname."""
     return tag.partition(".")[0]

@@ -7,8 +7,8 @@ from typing import Literal
 TOKEN_WIDTH = 32
 """Characters of a link token: base64url of 24 octets, so none of them is ever escaped in quoted-printable."""
 
-Mode = Literal["html", "text", "url", "url_start"]
-"""Where a value lands: HTML text or a quoted attribute; plain text; inside a URL; or a URL as a whole."""
+Mode = Literal["html", "comment", "text", "url", "url_start"]
+"""Where a value lands: HTML text or a quoted attribute; the same in a comment; plain text; in a URL; a whole URL."""
 
 TokenKind = Literal["link", "open", "unsubscribe", "view", "preferences"]
 

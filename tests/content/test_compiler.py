@@ -1,0 +1,348 @@
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from app.content.compiled import CompiledMessage, TokenSlot, empty_tags, preview
+from app.content.headers import HeaderError, UnsendableAddressError
+from app.content.merge_tags import MergeTagError
+from app.content.mime import Attachment
+from tests.content.messages import PUBLIC_URL, compiled, parsed, recipient, token
+
+NEWSLETTER = (Path(__file__).parent.parent / "data" / "cerberus-hybrid.html").read_text(encoding="utf-8")
+NAMED = {"customer.firstname": "Kari"}
+
+
+class Reader(HTMLParser):
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.comments = [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_comment(self, data):
+        self.comments.append(data)
+
+
+def hrefs(html):
+    return [attributes["href"] for tag, attributes in Reader(html).tags if tag == "a"]
+
+
+def html_of(html, values=None, options=None, **changes):
+    message = compiled(html, **changes)
+    return preview(message, recipient(message, values), **(options or {})).html
+
+
+def text_of(html, values=None, options=None, **changes):
+    message = compiled(html, **changes)
+    return preview(message, recipient(message, values), **(options or {})).text
+
+
+def fault_of(html="", **changes):
+    with pytest.raises(MergeTagError) as raised:
+        compiled(html, **changes)
+    return raised.value.faults[0]
+
+
+def test_a_message_has_text_first_and_then_html():
+    message = compiled("<p>Hei [[customer.firstname]]</p>", text="Hei [[customer.firstname]] der")
+    mail = parsed(message.render(recipient(message, NAMED)))
+    assert mail.get_content_type() == "multipart/alternative"
+    assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
+    assert mail.get_body(("plain",)).get_content() == "Hei Kari der"
+    assert all(part["Content-Transfer-Encoding"] == "quoted-printable" for part in mail.iter_parts())
+
+
+def test_marketing_mail_has_the_headers_bulk_mail_needs():
+    message = compiled(
+        list_id="Nyhetsbrev ø <news.example.com>",
+        feedback_id="m7:news:acme:bud",
+        unsubscribe_email="off@example.com",
+        reply_to='"Åse" <aase@example.com>',
+        language="nb",
+        headers=(("X-Mailing", "7"),),
+    )
+    mail = parsed(message.render(recipient(message)))
+    off = token(message.token_slots.index(TokenSlot("unsubscribe")))
+    assert mail["List-Unsubscribe"].replace("\r\n", "") == (
+        f"<{PUBLIC_URL}/u/{off}>, <mailto:off@example.com?subject={off}>"
+    )
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert mail["List-Id"] == "Nyhetsbrev ø <news.example.com>"
+    assert mail["Feedback-ID"] == "m7:news:acme:bud"
+    assert mail["Reply-To"] == "Åse <aase@example.com>"
+    assert (mail["Precedence"], mail["Content-Language"], mail["X-Mailing"]) == ("bulk", "nb", "7")
+    assert (mail["From"], mail["To"]) == ("Sender <sender@example.com>", "Kari <kari@example.com>")
+    assert (mail["Message-ID"], mail["MIME-Version"]) == ("<1@m.example.com>", "1.0")
+
+
+def test_a_form_response_says_it_is_automatic_and_has_no_list_headers():
+    message = compiled(marketing=False, auto_submitted=True)
+    mail = parsed(message.render(recipient(message)))
+    assert mail["Auto-Submitted"] == "auto-replied"
+    assert not {"List-Unsubscribe", "List-Unsubscribe-Post", "Precedence"} & set(mail.keys())
+
+
+def test_a_header_that_cannot_be_written_is_refused():
+    with pytest.raises(HeaderError, match="Feedback-ID"):
+        compiled(feedback_id="a\r\nBcc: everyone@example.com")
+    with pytest.raises(HeaderError, match="List-Id"):
+        compiled(list_id="no identifier")
+
+
+@pytest.mark.parametrize(
+    "address", ["no-at", "a@b@c", "a b@example.com", "a@exam\r\nple.com", "bjørn@example.com", "@x"]
+)
+def test_an_address_no_header_can_carry_is_refused_without_repeating_it(address):
+    message = compiled()
+    with pytest.raises(UnsendableAddressError) as raised:
+        message.render(recipient(message, to_email=address))
+    assert address not in str(raised.value)
+
+
+def test_a_domain_is_sent_in_its_ascii_form():
+    message = compiled()
+    assert (
+        parsed(message.render(recipient(message, to_email="kari@blåbær.no")))["To"].addresses[0].domain
+        == "xn--blbr-roah.no"
+    )
+
+
+def test_the_sender_may_depend_on_the_recipient():
+    message = compiled("<p>[[sender.name]]</p>", recipient_sender=True)
+    assert message.tags == {"sender.name", "sender.email"}
+    given = recipient(message, {"sender.name": "Ola", "sender.email": "ola@example.com"}, reply_to="re@example.com")
+    mail = parsed(message.render(given))
+    assert (mail["From"], mail["Reply-To"]) == ("Ola <ola@example.com>", "re@example.com")
+    assert "<p>Ola</p>" in preview(message, given).html
+    assert parsed(message.render(recipient(message)))["From"] == "Sender <sender@example.com>"
+    assert "<p>Sender</p>" in preview(message, recipient(message)).html
+
+
+def test_the_mailings_own_values_are_filled_when_it_is_compiled():
+    message = compiled(
+        "<p>[[mailing.name]], [[mailing.subject]], [[sender.email]], [[project.name|default('-')]]</p>",
+        subject="For [[customer.firstname|default('deg')]]",
+        values={"mailing.name": "A & B"},
+    )
+    assert message.tags == {"customer.firstname"}
+    assert "<p>A &amp; B, For Kari, sender@example.com, -</p>" in preview(message, recipient(message, NAMED)).html
+
+
+def test_a_stored_message_renders_the_same():
+    message = compiled(
+        NEWSLETTER.replace("Company Name", "[[company.name|default('&quot;')]]"), subject="Hei [[customer.firstname]]"
+    )
+    stored = CompiledMessage.from_dict(json.loads(json.dumps(message.to_dict())))
+    assert stored == message
+    assert stored.render(recipient(message, NAMED)) == message.render(recipient(message, NAMED))
+
+
+def test_a_wrong_number_of_tokens_is_refused():
+    message = compiled("<a href='https://example.com'>x</a>")
+    with pytest.raises(ValueError, match="3 slots"):
+        message.render(recipient(message, tokens=[token(1)]))
+
+
+def test_empty_tags_are_those_seen_without_value_and_default():
+    html = """<p title="[[customer.title]]">[[customer.firstname]] [[customer.name|default('you')]] [[project.name]]</p>
+        <a href="https://example.com/?n=[[customer.number]]">x</a>"""
+    message = compiled(html, subject="[[company.name]]")
+    values = {"customer.firstname": "Kari", "customer.title": " "}
+    assert empty_tags(message, values) == {"customer.title", "customer.number", "project.name", "company.name"}
+
+
+# Links
+
+
+def test_tracked_links_become_tokens_and_all_else_stays_byte_for_byte():
+    message = compiled(NEWSLETTER, track_opens=False)
+    seen = preview(message, recipient(message)).html
+    assert len(message.links) == 3
+    for link in message.links:
+        assert link.target == "https://google.com/"
+        seen = seen.replace(f"{PUBLIC_URL}/c/{token(link.position)}", link.target)
+    assert seen == NEWSLETTER
+
+
+def test_conditional_comments_keep_their_links():
+    html = '<!--[if mso]><a href="https://example.com/?n=[[customer.firstname]]">[[customer.firstname]]</a><![endif]-->'
+    assert html_of(html, {"customer.firstname": "<-->"}, track_opens=False) == (
+        '<!--[if mso]><a href="https://example.com/?n=%3C--%3E">&lt;&#45;&#45;&gt;</a><![endif]-->'
+    )
+
+
+def test_only_web_links_are_tracked():
+    html = "".join(
+        f'<a href="{href}">x</a>'
+        for href in ("mailto:a@example.com", "tel:+4711", "#top", "/relative", "https://", "[[company.url]]", "")
+    )
+    message = compiled(html)
+    assert not message.links
+    assert hrefs(preview(message, recipient(message, {"company.url": "https://acme.example/?a=b&c"})).html) == [
+        *["mailto:a@example.com", "tel:+4711", "#top", "/relative", "https://", "https://acme.example/?a=b&c", ""]
+    ]
+
+
+def test_without_track_all_links_only_library_links_are_tracked():
+    html = "<a href='https://a.example/?x&amp;y'>a</a><a href=https://b.example>b</a>"
+    message = compiled(html, track_all_links=False, library_targets=frozenset({"https://a.example/?x&y"}))
+    assert [link.written for link in message.links] == ["https://a.example/?x&y"]
+    assert hrefs(preview(message, recipient(message)).html)[1] == "https://b.example"
+
+
+def test_analytics_tags_are_added_to_links_that_are_not_tracked_too():
+    html = "<a href=https://b.example/?a=1&amp;b=[[customer.firstname]]#c class=d>b</a>"
+    assert hrefs(html_of(html, {"customer.firstname": "a b"}, track_all_links=False, utm_source="bud")) == [
+        "https://b.example/?a=1&b=a%20b&utm_medium=email&utm_source=bud#c"
+    ]
+
+
+def test_who_denied_tracking_gets_the_links_as_written_and_no_pixel():
+    message = compiled(NEWSLETTER, utm_source="bud")
+    seen = preview(message, recipient(message), clicks=False, opens=False)
+    assert seen.html == NEWSLETTER
+    assert "Primary Button <https://google.com/>" in seen.text
+    assert f"{PUBLIC_URL}/c/" not in seen.text
+
+
+def test_opens_and_clicks_can_be_denied_separately():
+    message = compiled("<body><a href=https://a.example>a</a></body>")
+    data = recipient(message)
+    assert "/o/" in (opens := preview(message, data, clicks=False).html)
+    assert "/c/" not in opens
+    assert "/c/" in (clicks := preview(message, data, opens=False).html)
+    assert "/o/" not in clicks
+
+
+def test_the_pixel_stands_at_the_end_of_the_body():
+    message = compiled("<body><p>x</p></body>")
+    pixel = Reader(preview(message, recipient(message)).html).tags[-1]
+    assert pixel[0] == "img"
+    assert pixel[1]["src"] == f"{PUBLIC_URL}/o/{token(0)}.gif"
+    assert preview(message, recipient(message)).html.endswith("></body>")
+
+
+def test_special_links_get_their_own_tokens():
+    html = """<a href="[[link.unsubscribe]]">a</a> [[link.view_in_browser]]
+        <a href="https://a.example/?back=[[link.manage_subscriptions]]">b</a>"""
+    message = compiled(html, track_opens=False)
+    assert [slot.kind for slot in message.token_slots] == ["unsubscribe", "view", "preferences"]
+    seen = preview(message, recipient(message)).html
+    assert hrefs(seen) == [
+        f"{PUBLIC_URL}/u/{token(0)}",
+        f"https://a.example/?back=https%3A%2F%2Fm.example.com%2Fp%2F{token(2)}",
+    ]
+    assert f" {PUBLIC_URL}/v/{token(1)}\n" in seen
+
+
+# Where values land
+
+
+@pytest.mark.parametrize(
+    "value", ["javascript:alert(1)", " JaVaScRiPt:x", "\x01javascript:x", "data:text/html,x", "//x.y", ""]
+)
+def test_a_value_cannot_make_a_link_run_a_script(value):
+    assert hrefs(html_of('<a href=" [[customer.extra.page]]">x</a>', {"customer.extra.page": value})) == [" #"]
+
+
+def test_a_value_without_quotes_around_it_cannot_leave_its_attribute():
+    html = '<td width=a"[[customer.title]] class=b><a href=https://x.example/[[customer.title]]>x</a></td>'
+    for value in ("", "1 onclick=x", "'\"><b>"):
+        tags = Reader(html_of(html, {"customer.title": value}, track_all_links=False, track_opens=False)).tags
+        assert tags[0] == ("td", {"width": f'a"{value}', "class": "b"})
+        assert [name for name, _ in tags] == ["td", "a"]
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<style>p { color: [[customer.title]] }</style>",
+        "<script>[[customer.title]]</script>",
+        "<p style='color: [[customer.title]]'>",
+        "<p onclick='[[customer.title]]'>",
+        "<a href='javascript:f([[customer.title]])'>",
+        "<a href='java&Tab;script:f([[customer.title]])'>",
+        "<[[customer.title]]>",
+        "<p [[customer.title]]=x>",
+        "<p>Kari <[[customer.email]]>",
+        "<!DOCTYPE [[customer.title]]>",
+        "<p title='[[customer.title]]",
+        "<meta http-equiv=refresh content='0;[[customer.title]]'>",
+        "<!--[if mso]><style>[[customer.title]]</style><![endif]-->",
+    ],
+)
+def test_a_tag_where_no_value_is_harmless_is_refused_with_its_place(html):
+    fault = fault_of("<p>x</p>\n" + html)
+    assert (fault.line, fault.column) == (2, html.index("[[") + 1)
+    assert "cannot stand" in fault.message
+
+
+def test_faults_of_all_texts_are_reported_together():
+    with pytest.raises(MergeTagError) as raised:
+        compiled("[[x]]", subject="[[mailing.subject]] [[link.unsubscribe]] [[company.citty]]", text="[[")
+    assert {fault.where for fault in raised.value.faults} == {"subject", "html", "text"}
+
+
+def test_literal_brackets_reach_the_reader():
+    message = compiled('<p>[["[["]]x]]</p>', subject='[["[["]]', text='[["[["]]')
+    seen = preview(message, recipient(message), opens=False)
+    assert (seen.subject, seen.html, seen.text) == ("[[", "<p>[[x]]</p>", "[[")
+
+
+# The text part
+
+
+def test_a_derived_text_part_follows_the_html_and_names_its_links():
+    html = """<html><head><title>No</title><style>no</style></head><body><!-- no --><table><tr><td>Hei
+        [[customer.firstname]]&nbsp;&amp; co</td><td><a href="https://a.example">
+        <img src=x alt="Buy [[company.name]]"></a></td></tr></table>
+        <div style="display:none">no</div><ul><li><a href="[[link.unsubscribe]]">Off</a></ul>
+        <a href="mailto:a@example.com">Write</a> <a href="mailto:b@example.com">b@example.com</a></body>"""
+    assert text_of(html, NAMED | {"company.name": "A <b>"}) == (
+        f"Hei Kari & co\nBuy A <b> <{PUBLIC_URL}/c/{token(0)}>\n"
+        f"  * Off <{PUBLIC_URL}/u/{token(2)}>\nWrite <a@example.com> b@example.com\n"
+    )
+
+
+def test_a_written_text_part_keeps_its_urls_but_shares_tracked_ones():
+    html = '<a href="https://a.example/?x=1&amp;n=[[ customer.firstname ]]">a</a>'
+    text = "(https://a.example/?x=1&n=[[customer.firstname]]). https://b.example/[[customer.firstname]]"
+    values = {"customer.firstname": "a b"}
+    assert text_of(html, values, text=text) == f"({PUBLIC_URL}/c/{token(0)}). https://b.example/a%20b"
+    assert text_of(html, values, {"clicks": False}, text=text) == (
+        "(https://a.example/?x=1&n=a%20b). https://b.example/a%20b"
+    )
+
+
+@pytest.mark.parametrize(
+    "html", ["", " ", "<!-- x -->", "<p></p>", "\x00", "<table>", "&nbsp;", "<?xml version='1.0'?>"]
+)
+def test_html_without_text_gives_an_empty_text_part(html):
+    assert text_of(html).strip() == ""
+
+
+def test_a_marker_in_the_content_stays_content():
+    assert text_of("<p>marker0z [[customer.firstname]] markerq1z</p>", NAMED) == "marker0z Kari markerq1z\n"
+
+
+# Attachments
+
+
+def test_attachments_and_inline_images_come_along():
+    files = (
+        Attachment("Møte.pdf", "application/pdf", b"%PDF" * 100),
+        Attachment("logo.png", "image/png", b"\x89PNG", content_id="logo"),
+    )
+    message = compiled("<img src='cid:logo' alt=Logo>", attachments=files)
+    mail = parsed(message.render(recipient(message)))
+    assert mail.get_content_type() == "multipart/mixed"
+    (attached,) = mail.iter_attachments()
+    assert (attached.get_filename(), attached.get_content()) == ("Møte.pdf", b"%PDF" * 100)
+    related = next(part for part in mail.walk() if part.get_content_type() == "multipart/related")
+    image = list(related.iter_parts())[1]
+    assert (image["Content-ID"], image.get_content()) == ("<logo>", b"\x89PNG")
+    assert abs(message.size - compiled("<img src='cid:logo' alt=Logo>").size) < 1000
