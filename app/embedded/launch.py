@@ -1,6 +1,6 @@
 """Becomes another program that dies with its parent: runs as a script, before every child.
 
-    python -I -S launch.py PARENT_PID DEATH_SIGNAL UID:GID|- DIRECTORY|- PROGRAM [ARGUMENT ...]
+    python -I -S launch.py PARENT_PID DEATH_SIGNAL UID:GID|- DIRECTORY|- HELD|- PROGRAM [ARGUMENT ...]
 
 A small program of its own instead of `preexec_fn`: nothing of ours runs between fork and exec in a process that may
 have threads. Standard library only, since it runs isolated from the installed packages.
@@ -12,14 +12,17 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+HELD = 9  # the descriptor of the held directory; above those that a starting program opens first
 
 
 def main(arguments: list[str]) -> None:
-    """Enter the directory, take the account, tie the life to the parent's, become the program."""
-    parent, death_signal, account, directory, *command = arguments
+    """Enter the directory, hold the other one, take the account, tie the life to the parent's, become the program."""
+    parent, death_signal, account, directory, held, *command = arguments
+    # Before the account changes: the new one may be unable to reach these directories by their paths.
     if directory != "-":
-        # Before the account changes: the new one may be unable to reach the directory by its path.
         os.chdir(directory)
+    if held != "-":
+        os.dup2(os.open(held, os.O_PATH | os.O_DIRECTORY), HELD, inheritable=True)
     if account != "-":
         uid, gid = (int(part) for part in account.split(":"))
         os.setgroups([])

@@ -4,8 +4,9 @@
 of a Unix socket: a socket's path is limited to 107 bytes, and a data directory may lie deeper than that.
 
 PostgreSQL refuses to run as root. Then it runs as `nobody`, or as whoever owns an existing cluster, and only
-`<data>/postgres` is given to that account. It need not be able to reach that directory by its path: the launcher enters
-the cluster before it drops to the account, and PostgreSQL is told that its data are in /proc/self/cwd.
+`<data>/postgres` is given to that account. It need not be able to reach that directory by its path, which may lie under
+/root: the launcher opens the cluster before it drops to the account, and PostgreSQL is told that its data are in that
+open directory, /proc/self/fd/9. (Its working directory would not do: PostgreSQL 15 leaves it and returns by path.)
 """
 
 import asyncio
@@ -17,6 +18,7 @@ import signal
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
@@ -24,7 +26,7 @@ import asyncpg
 from app.embedded.binaries import PostgresBinaries, find_postgres, runnable_by
 from app.embedded.errors import DataDirectoryUnusableError
 from app.embedded.ports import free_port
-from app.embedded.process import Account, Child, Server, Service, failed, log_file, run, start
+from app.embedded.process import HELD_PATH, Account, Child, Server, Service, failed, log_file, run, start
 
 ROLE = "budstikke"
 DATABASE = "budstikke"
@@ -101,8 +103,9 @@ def prepare_postgres(
         name="postgres",
         argv=[str(binaries.bin_dir / "postgres"), "-D", _directory_for(cluster, account), *options],
         env={"LC_ALL": "C.UTF-8"},
-        cwd=cluster,
+        cwd=Path("/"),
         account=account,
+        held=cluster,
         ready=lambda: _answers(url),
         ready_within=120.0,  # recovery after a crash replays up to max_wal_size, 1 GB
         # Fast shutdown, then immediate shutdown (recovery at the next start).
@@ -146,8 +149,8 @@ def _give(path: Path, account: Account | None) -> None:
 
 
 def _directory_for(cluster: Path, account: Account | None) -> str:
-    """Return the name by which PostgreSQL, started inside the cluster, reaches it."""
-    return "/proc/self/cwd" if account else str(cluster)
+    """Return the name by which PostgreSQL reaches the cluster, which it is started to hold."""
+    return HELD_PATH if account else str(cluster)
 
 
 def _password(home: Path) -> str:
@@ -176,16 +179,15 @@ def _make_cluster(
     _give(secret, account)
     directory = _directory_for(building, account)
     initdb = [str(binaries.bin_dir / "initdb"), "-D", directory, "-U", ROLE, "-E", "UTF8", "--locale=C.UTF-8"]
-    # Relative, since the account may not be able to reach it by its full path.
-    initdb += ["--auth=scram-sha-256", f"--pwfile=../{secret.name}", *([] if durable else ["--no-sync"])]
+    initdb += ["--auth=scram-sha-256", f"--pwfile={directory}/../{secret.name}", *([] if durable else ["--no-sync"])]
     single = [str(binaries.bin_dir / "postgres"), "--single", "-D", directory, *([] if durable else ["-F"]), "postgres"]
-    environment = {"LC_ALL": "C.UTF-8"}
+    step = Child("initdb", initdb, env={"LC_ALL": "C.UTF-8"}, cwd=Path("/"), account=account, held=building)
     try:
-        run(Child("initdb", initdb, env=environment, cwd=building, account=account), log=log)
+        run(step, log=log)
     finally:
         secret.unlink()
     create = f"CREATE DATABASE {DATABASE};\n".encode()
-    run(Child("create database", single, env=environment, cwd=building, account=account), log=log, stdin=create)
+    run(replace(step, name="create database", argv=single), log=log, stdin=create)
     building.rename(cluster)
 
 

@@ -20,6 +20,7 @@ from signal import Signals
 from app.embedded import launch
 from app.embedded.errors import ChildFailedError
 
+HELD_PATH = f"/proc/self/fd/{launch.HELD}"
 _LOOK_AGAIN = 0.02  # seconds between two looks at whether a child is ready
 _LAST_LINES = 15
 _LOG_KEPT = 20 * 1024 * 1024  # bytes; a larger log becomes <name>.log.1 at the next start
@@ -38,7 +39,8 @@ class Account:
 class Child:
     """A process to run: what, as whom, how to know that it is ready, how to stop it.
 
-    `env` is added to our own environment. `stop_signals` are pairs of a signal and the seconds to wait after it;
+    `env` is added to our own environment. `held` is a directory that the child reaches as `HELD_PATH`, even when its
+    account may not enter the directories above. `stop_signals` are pairs of a signal and the seconds to wait after it;
     the last should be SIGKILL. `death_signal` is what the child gets when we die: SIGKILL, unless it has children of
     its own to end.
     """
@@ -48,6 +50,7 @@ class Child:
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: Path | None = None
     account: Account | None = None
+    held: Path | None = None
     ready: Callable[[], bool] | None = None
     ready_within: float = 30.0
     stop_signals: Sequence[tuple[Signals, float]] = ((signal.SIGTERM, 20.0), (signal.SIGKILL, 5.0))
@@ -96,7 +99,7 @@ def spawn(child: Child, *, log: Path, stdin: int = subprocess.DEVNULL) -> subpro
     launcher = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), str(int(child.death_signal)), account]
     with log.open("ab") as output:
         return subprocess.Popen(  # noqa: S603 - the command comes from our own code
-            [*launcher, str(child.cwd or "-"), *child.argv],
+            [*launcher, str(child.cwd or "-"), str(child.held or "-"), *child.argv],
             env={**os.environ, **child.env},
             stdin=stdin,
             stdout=output,

@@ -21,8 +21,13 @@ NOBODY = Account("nobody", 65534, 65534)
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory):
-    server = start_postgres(tmp_path_factory.mktemp("postgres"), durable=False)
+def data_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def postgres(data_dir):
+    server = start_postgres(data_dir, durable=False)
     yield server
     server.stop()
 
@@ -63,22 +68,21 @@ async def test_a_login_needs_the_password(postgres):
         await asyncpg.connect(postgres.url, password="guessed")
 
 
-async def test_secrets_are_readable_for_us_alone_and_not_in_logs(postgres, connection):
-    cluster = next(parent for parent in postgres.child.cwd.parents if parent.name == "postgres")
-    password = (cluster / "password").read_text().strip()
-    assert stat.S_IMODE((cluster / "password").stat().st_mode) == 0o600
-    assert not (cluster / "initdb.password").exists()
+async def test_secrets_are_readable_for_us_alone_and_not_in_logs(data_dir, postgres, connection):
+    password = (data_dir / "postgres/password").read_text().strip()
+    assert stat.S_IMODE((data_dir / "postgres/password").stat().st_mode) == 0o600
+    assert not (data_dir / "postgres/initdb.password").exists()
     assert password not in repr(postgres)
-    assert password not in (cluster.parent / "log/postgres.log").read_text()
+    assert password not in (data_dir / "log/postgres.log").read_text()
 
 
-async def test_the_log_does_not_quote_rows(postgres, connection):
+async def test_the_log_does_not_quote_rows(data_dir, connection):
     await connection.execute(
         "CREATE TABLE unlike (address text PRIMARY KEY); INSERT INTO unlike VALUES ('kari@example.no')"
     )
     with pytest.raises(asyncpg.UniqueViolationError):
         await connection.execute("INSERT INTO unlike VALUES ($1)", "kari@example.no")
-    log = (postgres.child.cwd.parents[1] / "log/postgres.log").read_text()
+    log = (data_dir / "log/postgres.log").read_text()
     assert "duplicate key value" in log
     assert "kari@example.no" not in log
 
@@ -94,8 +98,8 @@ async def test_a_durable_server_waits_for_the_disk(tmp_path):
         server.stop()
 
 
-def test_the_address_of_a_running_server_can_be_looked_up(tmp_path, postgres):
-    assert running_postgres_url(postgres.child.cwd.parents[1]) == postgres.url
+def test_the_address_of_a_running_server_can_be_looked_up(tmp_path, data_dir, postgres):
+    assert running_postgres_url(data_dir) == postgres.url
     assert running_postgres_url(tmp_path) is None
 
 
