@@ -1,0 +1,45 @@
+"""What can be wrong with consent, subscriptions and blocked addresses."""
+
+from app.platform.errors import Conflict, Invalid, NotFound
+
+
+class SubscriptionTypeNotFound(NotFound):
+    """There is no such subscription type."""
+
+    slug, title = "subscription-type-not-found", "No such subscription type"
+
+
+class SubscriptionTypeTaken(Conflict):
+    """Another subscription type has this name."""
+
+    slug, title = "subscription-type-taken", "Name is taken"
+
+
+class SubscriptionTypeInUse(Conflict):
+    """Mailings are of this subscription type."""
+
+    slug, title = "subscription-type-in-use", "Subscription type is in use"
+
+
+class InvalidSubscription(Invalid):
+    """A subscription names a type that does not exist."""
+
+    slug, title = "invalid-subscription", "Invalid subscription"
+
+
+class BlockedAddressNotFound(NotFound):
+    """There is no such blocked address."""
+
+    slug, title = "blocked-address-not-found", "No such blocked address"
+
+
+class AlreadyBlocked(Conflict):
+    """The address is blocked."""
+
+    slug, title = "already-blocked", "Already blocked"
+
+
+class InvalidAddress(Invalid):
+    """The address to block is none."""
+
+    slug, title = "invalid-address", "Invalid address"
