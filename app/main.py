@@ -10,6 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.types import ASGIApp
 
 from app import tables
+from app.bounces.routes import routes as bounces_routes
 from app.consent.routes import routes as consent_routes
 from app.contacts.routes import routes as contacts_routes
 from app.content.routes import routes as content_routes
@@ -30,7 +31,7 @@ Errors are `application/problem+json` (RFC 9457). Lists are keyset pages. Long w
 of an operation. POST takes an `Idempotency-Key`.
 """
 
-ROUTERS = (operation_routes, contacts_routes, consent_routes, content_routes)
+ROUTERS = (operation_routes, contacts_routes, consent_routes, content_routes, bounces_routes)
 
 __all__ = ["create_app", "tables"]
 
