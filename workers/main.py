@@ -20,7 +20,7 @@ from app.platform.settings import Settings
 from app.platform.telemetry import log, set_up_logging
 from app.platform.tokens import TokenKey
 from workers.context import Context, JobFunction, run_job
-from workers.jobs import sending
+from workers.jobs import bounces, sending
 from workers.relay import relay
 from workers.watch import watch
 
@@ -31,6 +31,7 @@ JOBS: dict[str, JobFunction] = {
     Job.MAILING_PREPARE: sending.prepare_mailing,
     Job.LIST_UPDATE: sending.update_list,
     Job.DISPATCH_SEND: sending.send_dispatch,
+    Job.BOUNCE_READ: bounces.read_bounce,
 }
 
 __all__ = ["JOBS", "run_worker", "tables"]
