@@ -20,7 +20,8 @@ from app.platform.clock import now
 from app.platform.outbox import Job, enqueue
 from app.recipients.models import RecipientStatus
 
-# A local server may report a bounce before the sender has stored that the message left: then the report waits.
+# A server nearby may report a bounce before the sender has stored that the message left, even of a recipient that was
+# blocked while it was on its way: then the report waits, since the result that comes would hide it.
 LOOK_AGAIN: Final = timedelta(seconds=10)
 GIVE_UP_AFTER: Final = timedelta(hours=1)  # results are stored within seconds; an hour covers a database that was away
 
@@ -41,8 +42,7 @@ class Taken(StrEnum):
     COUNTED = "counted"
     REPEATED = "repeated"  # this origin has reported it before
     GONE = "gone"  # the recipient was deleted
-    NOT_MAILED = "not_mailed"  # blocked: no message went there, so nothing can have come back
-    NOT_YET = "not_yet"  # ready or sending, as far as results are stored
+    NOT_MAILED = "not_mailed"  # no message went there, as far as results are stored
 
 
 async def take_in_bounce(
@@ -63,7 +63,7 @@ async def take_in_bounce(
     if recipient is None:
         return Taken.GONE
     if recipient.status not in _MAILED:
-        return Taken.NOT_MAILED if recipient.status == RecipientStatus.BLOCKED else Taken.NOT_YET
+        return Taken.NOT_MAILED
     counted = await queries.add_bounce(
         session, recipient=recipient, kind=kind, origin=origin, status=status, detail=detail
     )
@@ -135,7 +135,7 @@ async def take_in_report(session: AsyncSession, *, message_id: int, report: Repo
             status=report.status,
             detail=report.detail,
         )
-        if taken is Taken.NOT_YET and now() - message.created_at < GIVE_UP_AFTER:
+        if taken is Taken.NOT_MAILED and now() - message.created_at < GIVE_UP_AFTER:
             await enqueue(session, Job.BOUNCE_READ, due_at=now() + LOOK_AGAIN, message=message_id)
             return
         outcome = f"{outcome}:{taken}"

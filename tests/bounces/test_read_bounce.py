@@ -125,5 +125,5 @@ async def test_a_report_about_a_message_that_never_left_is_given_up_in_the_end(c
     async with database.begin() as session:
         await session.exec(text("UPDATE inbound_message SET created_at = now() - interval '2 hours'"))
     await read(context, job)
-    assert (await the_message(database)).outcome == "bounce_hard:not_yet"
+    assert (await the_message(database)).outcome == "bounce_hard:not_mailed"
     assert await next_job(database) is None

@@ -84,7 +84,7 @@ async def test_a_blocked_recipient_stays_blocked(session):
 
 async def test_a_recipient_whose_sending_is_not_stored_yet_stays_ready(session):
     recipient = await add_recipient(session, status=RecipientStatus.READY)
-    assert await take_in(session, recipient.id) is Taken.NOT_YET
+    assert await take_in(session, recipient.id) is Taken.NOT_MAILED
     assert await tallies(session, recipient.mailing_id) == {"total": 1, "ready": 1}
 
 
