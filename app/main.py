@@ -14,6 +14,8 @@ from app.bounces.routes import routes as bounces_routes
 from app.consent.routes import routes as consent_routes
 from app.contacts.routes import routes as contacts_routes
 from app.content.routes import routes as content_routes
+from app.mailings.routes import routes as mailing_routes
+from app.mailings.verb_routes import routes as verb_routes
 from app.platform.auth import Callers
 from app.platform.db import Database
 from app.platform.errors import Unavailable
@@ -22,6 +24,11 @@ from app.platform.operation_routes import routes as operation_routes
 from app.platform.settings import Settings
 from app.platform.telemetry import Metrics
 from app.platform.tokens import TokenKey
+from app.recipients.routes import routes as recipient_routes
+from app.statistics.routes import routes as statistics_routes
+from app.tracking.endpoint import Tracking, TrackingEndpoint
+from app.tracking.routes import routes as tracking_routes
+from app.tracking.routes import routes as tracking_routes
 
 DESCRIPTION = """
 The mailing service behind a CRM's marketing screens: it sends mailings to recipients chosen from selections, persons
@@ -31,7 +38,7 @@ Errors are `application/problem+json` (RFC 9457). Lists are keyset pages. Long w
 of an operation. POST takes an `Idempotency-Key`.
 """
 
-ROUTERS = (operation_routes, contacts_routes, consent_routes, content_routes, bounces_routes)
+ROUTERS = (operation_routes, contacts_routes, consent_routes, content_routes, bounces_routes, tracking_routes)
 
 __all__ = ["create_app", "tables"]
 
@@ -46,7 +53,9 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await tracking.startup()
         yield
+        await tracking.shutdown()
         if database is None:
             await app.state.database.close()
 
@@ -64,6 +73,7 @@ def create_app(
     app.state.metrics = Metrics()
     app.state.callers = Callers(per_minute=settings.rate_limit_per_minute)
     app.state.tokens = TokenKey.from_secret(settings.secret_key.get_secret_value())
+    tracking = Tracking(settings, database=app.state.database, tokens=app.state.tokens, metrics=app.state.metrics)
     for routes in ROUTERS:
         app.include_router(routes)
     _add_probes(app)
@@ -71,6 +81,7 @@ def create_app(
         app.mount(path, mounted)
     install_problems(app)
     app.add_middleware(RequestContext, metrics=app.state.metrics)
+    app.add_middleware(TrackingEndpoint, tracking=tracking)
     return app
 
 

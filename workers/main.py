@@ -31,6 +31,7 @@ JOBS: dict[str, JobFunction] = {
     Job.MAILING_PREPARE: sending.prepare_mailing,
     Job.LIST_UPDATE: sending.update_list,
     Job.DISPATCH_SEND: sending.send_dispatch,
+    Job.TEST_SEND: sending.send_test,
     Job.BOUNCE_READ: bounces.read_bounce,
 }
 
@@ -67,7 +68,7 @@ async def run_worker(settings: Settings) -> None:
         asyncio.create_task(watch(context), name="watch"),
     ]
     log.info("worker.started")
-    stop = asyncio.create_task(context.stopping.wait())
+    stop = asyncio.create_task(_until(context.stopping))
     done, _ = await asyncio.wait([stop, *background], return_when=asyncio.FIRST_COMPLETED)
     worker.allow_pick_jobs = False
     running = list(worker.tasks.values())
@@ -84,12 +85,16 @@ async def run_worker(settings: Settings) -> None:
         task.result()
 
 
+async def _until(stopping: asyncio.Event) -> None:
+    await stopping.wait()
+
+
 def _arq_worker(context: Context, redis: RedisSettings) -> Worker:
     async def run(_: dict[Any, Any], job_id: int) -> None:
         await run_job(context, JOBS, job_id)
 
     return Worker(
-        functions=[func(run, name="run")],
+        functions=[func(run, name="run")],  # type: ignore[arg-type] # arq types the context as a plain dict[Any, Any]
         redis_settings=redis,
         handle_signals=False,
         max_jobs=10,

@@ -66,7 +66,11 @@ class Plan:
         """
         recipient_id: int = row.id if as_recipient is None else as_recipient
         data = self.data(row, tags, recipient_id=recipient_id)
-        return self.compiled.render(data, clicks=self._allows(row.track_clicks), opens=self._allows(row.track_opens))
+        return self.compiled.render(data, **self.allowed(row))
+
+    def allowed(self, row: Any) -> dict[str, bool]:
+        """Return what may be tracked of a row's recipient (D43)."""
+        return {"clicks": self._allows(row.track_clicks), "opens": self._allows(row.track_opens)}
 
     def data(self, row: Any, tags: tuple[str, ...], *, recipient_id: int) -> RecipientData:
         """Return what is filled in for a row of `merge_data.select_recipients`."""

@@ -147,7 +147,7 @@ _REQUEUE = """
 """
 
 _REQUEUE_DUE = text(_REQUEUE.format(which="r.status = 'deferred' AND r.due_at <= now()"))
-_REQUEUE_UNCONFIRMED = text(_REQUEUE.format(which="r.status = 'unconfirmed'"))
+_REQUEUE_UNCONFIRMED = text(_REQUEUE.format(which="r.status = 'unconfirmed' AND r.attempts < 5"))
 
 _OPEN_CHUNKS = text("""
     -- How many chunks of a dispatch are not done, and how many of them nobody holds (chunk_open_idx).

@@ -72,3 +72,15 @@ class Mailing(Row, table=True):
     started_at: datetime | None = moment(nullable=True)
     finished_at: datetime | None = moment(nullable=True)
     prepare_operation_id: int | None = reference("operation.id", on_delete="SET NULL", nullable=True)
+
+
+class TestMessage(Row, table=True):
+    """A test to be sent by a job (D15): jobs carry ids, so its addresses wait here."""
+
+    __tablename__ = "test_message"
+    __test__ = False  # it is no test of pytest's
+
+    mailing_id: int = reference("mailing.id")
+    operation_id: int = reference("operation.id")
+    recipient_id: int = Field(sa_type=sa.BigInteger)
+    addresses: list[str] = Field(sa_type=sa.ARRAY(sa.Text))

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
-from fastapi import Request
+from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,7 +13,7 @@ from app.platform.auth import AnyCaller
 from app.platform.errors import Conflict, NotFound, declare
 from app.platform.http import Session, router
 from app.platform.operations import FINAL, Operation, OperationState, cancel_operation, read_operation
-from app.platform.sse import HEARTBEAT_SECONDS, POLL_SECONDS, event, last_event_id
+from app.platform.sse import EVENT_STREAM, HEARTBEAT_SECONDS, POLL_SECONDS, event, last_event_id
 
 routes = router(prefix="/v1/operations", tag="operations")
 
@@ -80,7 +80,7 @@ async def cancel(caller: AnyCaller, session: Session, operation_id: int) -> Oper
 @routes.get(
     "/{operation_id}/events",
     operation_id="watch_operation",
-    responses={**declare(NotFound), 200: {"content": {"text/event-stream": {}}, "description": "Server-sent events"}},
+    responses={**declare(NotFound), 200: EVENT_STREAM},
     summary="Watch an operation",
     response_class=StreamingResponse,
 )
@@ -110,3 +110,9 @@ async def _changes(request: Request, operation_id: int) -> AsyncIterator[bytes]:
         if quiet >= HEARTBEAT_SECONDS:
             quiet = POLL_SECONDS
             yield b": still here\n\n"
+
+
+def accepted(operation: Operation, response: Response) -> OperationOut:
+    """Answer 202 with where to watch the operation (api.md rule 6)."""
+    response.headers["Location"] = f"/v1/operations/{operation.id}"
+    return show_operation(operation)

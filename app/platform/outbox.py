@@ -26,8 +26,8 @@ class Job(StrEnum):
     LIST_UPDATE = "list.update"
     MAILING_PREPARE = "mailing.prepare"
     DISPATCH_SEND = "dispatch.send"
-    DISPATCH_RECOVER = "dispatch.recover"
     BOUNCE_READ = "bounce.read"
+    TEST_SEND = "test.send"
 
 
 class OutboxJob(Row, table=True):

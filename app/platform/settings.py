@@ -81,7 +81,6 @@ class Settings(BaseSettings):
         """The domain that bounces come back to (D57)."""
         return self.bounce_domain or self.public_host
 
-
     @property
     def journal_dir(self) -> Path:
         """Where senders keep their journals: local to the machine, never shared (exactness 4)."""

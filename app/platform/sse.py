@@ -1,10 +1,15 @@
 """Server-sent events (WHATWG HTML §9.2)."""
 
+from typing import Any
+
 from fastapi import Request
 from pydantic import BaseModel
 
 HEARTBEAT_SECONDS = 15.0
 POLL_SECONDS = 0.25  # one primary-key read; an operation's watcher is a person looking at a bar
+
+EVENT_STREAM: dict[str, Any] = {"content": {"text/event-stream": {}}, "description": "Server-sent events"}
+"""For a route's `responses`."""
 
 
 def event(name: str, data: BaseModel, *, event_id: int) -> bytes:

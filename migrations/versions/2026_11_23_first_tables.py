@@ -660,6 +660,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("person_id", "subscription_type_id", name=op.f("subscription_pkey")),
     )
     op.create_table(
+        "test_message",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("mailing_id", sa.BigInteger(), nullable=False),
+        sa.Column("operation_id", sa.BigInteger(), nullable=False),
+        sa.Column("recipient_id", sa.BigInteger(), nullable=False),
+        sa.Column("addresses", sa.ARRAY(sa.Text()), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["mailing_id"], ["mailing.id"], name=op.f("test_message_mailing_id_fkey"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["operation_id"], ["operation.id"], name=op.f("test_message_operation_id_fkey"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("test_message_pkey")),
+    )
+    op.create_index(op.f("test_message_mailing_id_idx"), "test_message", ["mailing_id"], unique=False)
+    op.create_index(op.f("test_message_operation_id_idx"), "test_message", ["operation_id"], unique=False)
+    op.create_table(
         "chunk",
         sa.Column("dispatch_id", sa.BigInteger(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
@@ -699,6 +717,9 @@ def downgrade() -> None:
     op.drop_table("source_address")
     op.drop_index("chunk_open_idx", table_name="chunk", postgresql_where=sa.text("done_at IS NULL"))
     op.drop_table("chunk")
+    op.drop_index(op.f("test_message_operation_id_idx"), table_name="test_message")
+    op.drop_index(op.f("test_message_mailing_id_idx"), table_name="test_message")
+    op.drop_table("test_message")
     op.drop_table("subscription")
     op.drop_index(op.f("selection_member_person_id_idx"), table_name="selection_member")
     op.drop_table("selection_member")

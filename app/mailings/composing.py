@@ -1,0 +1,129 @@
+"""From a mailing to its message: compiling, checking, previewing."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.consent.models import SubscriptionType
+from app.content.compiled import CompiledMessage, preview
+from app.content.compiler import MessageSource, compile_message
+from app.content.headers import HeaderError, UnsendableAddressError
+from app.content.merge_tags import MergeTagError
+from app.delivery.merge_data import BY_ID, select_recipients
+from app.delivery.plan import NOBODY, Plan
+from app.delivery.service import plan_of
+from app.mailings import queries
+from app.mailings.errors import NotReady
+from app.mailings.models import Mailing
+from app.mailings.schemas import PreviewOut
+from app.platform.errors import InvalidField
+from app.platform.settings import Settings
+from app.platform.tokens import TokenKey
+from app.recipients.errors import RecipientNotFound
+from app.tracking.service import register_links
+
+
+@dataclass(frozen=True, slots=True)
+class Composer:
+    """What composing needs besides the database."""
+
+    settings: Settings
+    tokens: TokenKey
+
+
+async def source_of(
+    session: AsyncSession, *, mailing: Mailing, composer: Composer, test: bool = False
+) -> MessageSource:
+    """Return what a mailing's message is compiled from; a test says so in subject and header (D15)."""
+    settings = composer.settings
+    kind = None
+    if mailing.subscription_type_id is not None:
+        kind = await session.get(SubscriptionType, mailing.subscription_type_id)
+    identifier = f"{kind.id if kind else 'any'}.lists.{settings.public_host}"
+    return MessageSource(
+        subject=f"[Test] {mailing.subject}" if test else mailing.subject,
+        html=mailing.html,
+        text=mailing.text,
+        from_name=mailing.from_name,
+        from_email=mailing.from_email,
+        reply_to=mailing.reply_to,
+        language=mailing.language,
+        list_id=f"{kind.name} <{identifier}>" if kind else identifier,
+        feedback_id=f"{mailing.id}:{kind.id if kind else 0}:{mailing.type.value}:{settings.sender_id}",
+        unsubscribe_email=settings.unsubscribe_email,
+        track_opens=mailing.track_opens,
+        track_all_links=mailing.track_all_links,
+        utm_source=mailing.utm_source,
+        utm_campaign=mailing.utm_campaign,
+        values={"mailing.name": mailing.name, "mailing.date": f"{mailing.created_at:%Y-%m-%d}"},
+        headers=(("X-Budstikke-Test", "yes"),) if test else (),
+    )
+
+
+def compile_source(source: MessageSource, *, public_url: str) -> CompiledMessage:
+    """Compile a message; raises NotReady with the place of every fault."""
+    try:
+        return compile_message(source, public_url=public_url)
+    except MergeTagError as error:
+        found = [
+            InvalidField(
+                pointer=f"#/{fault.where}", detail=f"Line {fault.line}, column {fault.column}: {fault.message}"
+            )
+            for fault in error.faults
+        ]
+        raise NotReady("The content has merge tags that cannot be used.", errors=found) from error
+    except (HeaderError, UnsendableAddressError) as error:
+        raise NotReady(f"The message's head cannot be written: {error}") from error
+
+
+async def compile_mailing(
+    session: AsyncSession, *, mailing: Mailing, composer: Composer, test: bool = False
+) -> tuple[CompiledMessage, list[int]]:
+    """Compile a mailing and register its tracked links; returns the message and the links' ids by position."""
+    source = await source_of(session, mailing=mailing, composer=composer, test=test)
+    compiled = compile_source(source, public_url=composer.settings.public_url)
+    targets = [link.target for link in compiled.links]
+    return compiled, await register_links(session, mailing_id=mailing.id, targets=targets)
+
+
+async def _plan(session: AsyncSession, *, mailing: Mailing, composer: Composer, test: bool = False) -> Plan:
+    compiled, link_ids = await compile_mailing(session, mailing=mailing, composer=composer, test=test)
+    return plan_of(
+        mailing_id=mailing.id, dispatch_id=0, compiled=compiled, link_ids=link_ids,
+        settings=composer.settings, tokens=composer.tokens,
+    )  # fmt: skip
+
+
+async def _merge_row(session: AsyncSession, *, plan: Plan, recipient_id: int | None) -> Any:
+    if recipient_id is None:
+        recipient_id = await queries.first_ready_recipient(session, mailing_id=plan.mailing_id)
+    select = select_recipients(plan.tags, where=BY_ID)
+    params = {"mailing_id": plan.mailing_id, "recipient_id": recipient_id}
+    row = (await session.exec(select, params=params)).one_or_none()  # type: ignore[call-overload]
+    if row is None:
+        wanted = "ready recipient" if recipient_id is None else f"recipient {recipient_id}"
+        raise RecipientNotFound(f"Mailing {plan.mailing_id} has no {wanted}; add sources first.")
+    return row
+
+
+async def preview_mailing(
+    session: AsyncSession, *, mailing: Mailing, composer: Composer, recipient_id: int | None
+) -> PreviewOut:
+    """Return what a recipient gets (D14): the very message, with tokens that nothing is counted for."""
+    plan = await _plan(session, mailing=mailing, composer=composer)
+    row = await _merge_row(session, plan=plan, recipient_id=recipient_id)
+    data = plan.data(row, plan.tags, recipient_id=NOBODY)
+    allowed = plan.allowed(row)
+    shown = preview(plan.compiled, data, **allowed)
+    size = len(plan.compiled.render(data, **allowed))
+    return PreviewOut(recipient_id=row.id, subject=shown.subject, html=shown.html, text=shown.text, size=size)
+
+
+async def render_test(
+    session: AsyncSession, *, mailing: Mailing, composer: Composer, recipient_id: int
+) -> tuple[bytes, str]:
+    """Return a test message as the given recipient would see it, and the return path it leaves with."""
+    plan = await _plan(session, mailing=mailing, composer=composer, test=True)
+    row = await _merge_row(session, plan=plan, recipient_id=recipient_id)
+    return plan.render(row, plan.tags, as_recipient=NOBODY), plan.return_path(NOBODY)

@@ -1,0 +1,55 @@
+"""Reading mailings."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import defer
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.mailings.models import Mailing, MailingState, TestMessage
+
+
+async def find_mailing(session: AsyncSession, *, mailing_id: int, lock: bool = False) -> Mailing | None:
+    """Return a mailing, or None; `lock` keeps its row until the transaction ends."""
+    query = select(Mailing).where(Mailing.id == mailing_id).execution_options(populate_existing=True)
+    if lock:
+        query = query.with_for_update()
+    return (await session.exec(query)).one_or_none()
+
+
+async def find_test(session: AsyncSession, *, test_id: int) -> TestMessage | None:
+    """Return a test message to be sent, or None."""
+    return await session.get(TestMessage, test_id)
+
+
+async def page_of_mailings(
+    session: AsyncSession, *, states: Sequence[MailingState], after: int | None, limit: int
+) -> Sequence[Mailing]:
+    """Return at most `limit + 1` mailings with ids over `after`, without their content."""
+    query = select(Mailing).options(defer(Mailing.html), defer(Mailing.text))  # type: ignore[arg-type]
+    if after is not None:
+        query = query.where(col(Mailing.id) > after)
+    if states:
+        query = query.where(col(Mailing.state).in_(states))
+    return (await session.exec(query.order_by(col(Mailing.id)).limit(limit + 1))).all()
+
+
+_SENDING = text("SELECT id FROM mailing WHERE state = 'sending' ORDER BY id")
+
+_FIRST_READY = text("""
+    -- The first ready recipient of a list; walks recipient_list_idx.
+    SELECT id FROM recipient WHERE mailing_id = :mailing_id AND status = 'ready' ORDER BY id LIMIT 1
+""")
+
+
+async def sending_mailings(session: AsyncSession) -> list[int]:
+    """Return the ids of the mailings that are being sent."""
+    return [row.id for row in await session.exec(_SENDING)]  # type: ignore[call-overload]
+
+
+async def first_ready_recipient(session: AsyncSession, *, mailing_id: int) -> int | None:
+    """Return the first ready recipient's id, or None."""
+    row: Any = (await session.exec(_FIRST_READY, params={"mailing_id": mailing_id})).one_or_none()  # type: ignore[call-overload]
+    return row.id if row else None

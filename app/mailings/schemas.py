@@ -1,0 +1,223 @@
+"""What the API takes and shows of mailings."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from app.contacts.addresses import InvalidEmail, normalise_email
+from app.content.schemas import Content, Name, Subject
+from app.mailings.models import MailingState, MailingType, UnconfirmedPolicy
+from app.recipients.schemas import ListCounts
+
+Header = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\r\n\x00]*$")]
+Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=35)]
+Utm = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+
+MAX_TEST_ADDRESSES = 20
+
+
+def _address(value: str | None) -> str | None:
+    if value is None or value == "":
+        return value
+    try:
+        return normalise_email(value).address
+    except InvalidEmail as error:
+        raise ValueError(str(error)) from error
+
+
+class Setup(BaseModel):
+    """The setup of a mailing: all that is not its content."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+    from_name: Header = ""
+    from_email: Annotated[str, StringConstraints(max_length=254)] = ""
+    reply_to: Annotated[str, StringConstraints(max_length=254)] | None = None
+    language: Language = "en"
+    subscription_type_id: int | None = Field(default=None, description="null is *Any*: subscribed to at least one")
+    track_opens: bool = True
+    track_all_links: bool = True
+    utm_source: Utm | None = None
+    utm_campaign: Utm | None = None
+    override_consent: bool = Field(
+        default=False, description="Sends without consent; never overrides blocked addresses"
+    )
+    override_reason: Annotated[str, StringConstraints(min_length=3, max_length=500)] | None = Field(
+        default=None, description="Why consent is overridden; kept with the mailing (D21)"
+    )
+    one_per_address: bool = False
+    update_list_when_sending: bool = False
+    unconfirmed_policy: UnconfirmedPolicy = Field(
+        default=UnconfirmedPolicy.LEAVE,
+        description="What becomes of messages whose final reply was never seen: leave them, or send them again",
+    )
+
+    @field_validator("from_email", "reply_to")
+    @classmethod
+    def _is_an_address(cls, value: str | None) -> str | None:
+        return _address(value)
+
+
+class MailingIn(Setup):
+    """A mailing to create, as a draft. Everything but the name may come later."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "Autumn news", "from_name": "Nordlys Bygg", "from_email": "post@nordlys.example",
+                    "language": "nb", "subscription_type_id": 1, "template_id": 4,
+                }
+            ]
+        },
+    )  # fmt: skip
+
+    type: Literal[MailingType.EMAIL] = Field(default=MailingType.EMAIL, description="`email` is the type sent so far")
+    template_id: int | None = Field(default=None, description="Content to begin with")
+    subject: Subject | None = Field(default=None, description="Overrides the template's")
+
+    @model_validator(mode="after")
+    def _override_has_a_reason(self) -> "MailingIn":
+        if self.override_consent and not self.override_reason:
+            raise ValueError("override_consent needs override_reason: it is recorded with who and why (D21)")
+        return self
+
+
+class MailingPatch(Setup):
+    """Changes to a draft's setup (JSON merge patch): what is left out stays."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"utm_campaign": "autumn"}]})
+
+    name: Name = "-"
+
+
+class ContentIn(BaseModel):
+    """The content of a mailing: written here, or taken from a template."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"subject": "Hi [[customer.firstname]]", "html": "<p>News</p>"}]},
+    )
+
+    subject: Subject = ""
+    html: Content = ""
+    text: Content | None = Field(default=None, description="The text part; derived from the HTML when null")
+
+
+class ContentOut(ContentIn):
+    """The content of a mailing."""
+
+    template_id: int | None
+
+
+class MailingOut(BaseModel):
+    """A mailing: setup, options and state."""
+
+    id: int
+    type: MailingType
+    name: str
+    state: MailingState
+    state_reason: str | None = Field(description="Why it stopped or failed")
+    subject: str
+    from_name: str
+    from_email: str
+    reply_to: str | None
+    language: str
+    subscription_type_id: int | None
+    template_id: int | None
+    track_opens: bool
+    track_all_links: bool
+    utm_source: str | None
+    utm_campaign: str | None
+    override_consent: bool
+    override_reason: str | None
+    one_per_address: bool
+    update_list_when_sending: bool
+    unconfirmed_policy: UnconfirmedPolicy
+    list_updated_at: datetime | None = Field(description="null: the list is behind its sources")
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class StepState(StrEnum):
+    """How far a step is (D26)."""
+
+    COMPLETE = "complete"
+    INCOMPLETE = "incomplete"
+    NOT_STARTED = "not_started"
+
+
+class StepName(StrEnum):
+    """The steps of a mailing (D26)."""
+
+    SETUP = "setup"
+    TEMPLATE = "template"
+    CONTENT = "content"
+    RECIPIENTS = "recipients"
+    CONFIRM = "confirm"
+
+
+class Remark(BaseModel):
+    """One thing to mend (`problem`, stops sending) or to think about (`warning`)."""
+
+    code: str
+    severity: Literal["problem", "warning"]
+    detail: str
+    line: int | None = None
+    column: int | None = None
+
+
+class Step(BaseModel):
+    """One step and what was found in it."""
+
+    step: StepName
+    state: StepState
+    remarks: list[Remark]
+
+
+class Readiness(BaseModel):
+    """Whether a mailing can be sent, step by step."""
+
+    ready: bool
+    steps: list[Step]
+    recipients: ListCounts
+
+
+class PreviewOut(BaseModel):
+    """What one recipient gets: decoded from the very message, so that it cannot differ (D14)."""
+
+    recipient_id: int
+    subject: str
+    html: str
+    text: str
+    size: int = Field(description="Octets of the whole message")
+
+
+class MessageTest(BaseModel):
+    """Where a test goes, and whose merge values it shows."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"addresses": "me@example.com; you@example.com"}]}
+    )
+
+    addresses: list[str] = Field(min_length=1, max_length=MAX_TEST_ADDRESSES, description="A list, or text with `;`")
+    recipient_id: int | None = Field(
+        default=None, description="Rendered as this recipient; default: the first ready one"
+    )
+
+    @field_validator("addresses", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(";") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("addresses")
+    @classmethod
+    def _are_addresses(cls, value: list[str]) -> list[str]:
+        return [_address(address) or "" for address in value]

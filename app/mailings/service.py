@@ -1,0 +1,274 @@
+"""Mailings: drafts, their content and sources, and the verbs that move them (D26-D29)."""
+
+from typing import Any
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.audience.models import Selection
+from app.consent.models import SubscriptionType
+from app.contacts.models import Person
+from app.content.service import check_content, read_template
+from app.delivery import service as delivery
+from app.mailings import queries
+from app.mailings.composing import Composer, compile_mailing
+from app.mailings.errors import MailingNotFound, NotReady
+from app.mailings.models import Mailing, MailingState, TestMessage, UnconfirmedPolicy
+from app.mailings.readiness import judge
+from app.mailings.schemas import MessageTest, Readiness, StepState
+from app.mailings.states import check_editable, move
+from app.platform.clock import now
+from app.platform.errors import Invalid, InvalidField
+from app.platform.operations import Operation, open_operation
+from app.platform.outbox import Job, enqueue
+from app.platform.settings import Settings
+from app.recipients import queries as recipient_queries
+from app.recipients import service as recipients
+from app.recipients.errors import RecipientNotFound
+from app.recipients.models import MailingSource
+from app.recipients.schemas import AddressesSourceIn, PersonSourceIn, SelectionSourceIn
+
+SETUP_FIELDS_OF_LIST = {"subscription_type_id", "override_consent", "one_per_address"}
+
+
+async def read_mailing(session: AsyncSession, *, mailing_id: int, lock: bool = False) -> Mailing:
+    """Return a mailing; raises MailingNotFound. `lock` keeps two verbs from moving it at once."""
+    mailing = await queries.find_mailing(session, mailing_id=mailing_id, lock=lock)
+    if mailing is None:
+        raise MailingNotFound(f"There is no mailing {mailing_id}.")
+    return mailing
+
+
+async def create_mailing(session: AsyncSession, *, fields: dict[str, Any]) -> Mailing:
+    """Add a draft; with a template, its content is copied (D8). Raises Invalid for references that lead nowhere."""
+    subject = fields.pop("subject", None)
+    await _check_references(session, fields)
+    mailing = Mailing(**fields)
+    if mailing.template_id is not None:
+        template = await read_template(session, template_id=mailing.template_id)
+        mailing.subject, mailing.html, mailing.text = template.subject, template.html, template.text
+    if subject is not None:
+        mailing.subject = subject
+    check_content(subject=mailing.subject, html=mailing.html, text=mailing.text)
+    session.add(mailing)
+    await session.flush()
+    await session.refresh(mailing)
+    return mailing
+
+
+async def copy_mailing(session: AsyncSession, *, mailing_id: int) -> Mailing:
+    """Add a draft with the setup and content of another mailing (D8); its recipients are not taken along."""
+    source = await read_mailing(session, mailing_id=mailing_id)
+    kept = {
+        "state", "state_reason", "version", "id", "created_at", "updated_at", "started_at", "finished_at",
+        "list_updated_at", "prepare_operation_id",
+    }  # fmt: skip
+    copy = Mailing(**source.model_dump(exclude=kept) | {"name": f"{source.name} (copy)"[:200]})
+    session.add(copy)
+    await session.flush()
+    await session.refresh(copy)
+    return copy
+
+
+async def change_setup(session: AsyncSession, *, mailing: Mailing, fields: dict[str, Any]) -> Mailing:
+    """Change a draft's setup; options that decide who may get it bring the list up to date."""
+    check_editable(mailing)
+    await _check_references(session, fields)
+    mailing.sqlmodel_update(fields)
+    if mailing.override_consent and not mailing.override_reason:
+        raise Invalid.field("#/override_reason", "override_consent needs a reason: it is recorded with who and why.")
+    if fields.keys() & SETUP_FIELDS_OF_LIST:
+        await _list_is_behind(session, mailing)
+    return await _touch(session, mailing)
+
+
+async def change_content(session: AsyncSession, *, mailing: Mailing, fields: dict[str, Any]) -> Mailing:
+    """Replace a draft's content; raises InvalidContent with line and column of unknown merge tags (D11)."""
+    check_editable(mailing)
+    check_content(subject=fields["subject"], html=fields["html"], text=fields["text"])
+    mailing.sqlmodel_update(fields)
+    return await _touch(session, mailing)
+
+
+async def delete_mailing(session: AsyncSession, *, mailing_id: int) -> None:
+    """Delete a draft with its list; anything that was ever sent stays, since its links work for ever (D41)."""
+    mailing = await read_mailing(session, mailing_id=mailing_id, lock=True)
+    check_editable(mailing)
+    await recipient_queries.delete_list(session, mailing_id=mailing_id)
+    await session.delete(mailing)
+
+
+async def _check_references(session: AsyncSession, fields: dict[str, Any]) -> None:
+    type_id = fields.get("subscription_type_id")
+    if type_id is not None and await session.get(SubscriptionType, type_id) is None:
+        raise Invalid.field("#/subscription_type_id", f"There is no subscription type {type_id}.")
+
+
+async def _touch(session: AsyncSession, mailing: Mailing) -> Mailing:
+    mailing.version += 1
+    mailing.updated_at = now()
+    await session.flush()
+    return mailing
+
+
+# Sources and the list
+
+
+Source = SelectionSourceIn | PersonSourceIn | AddressesSourceIn
+
+
+async def add_source(session: AsyncSession, *, mailing: Mailing, source: Source, recorded_by: str) -> MailingSource:
+    """Add a source to a draft; the list follows in the background (D17)."""
+    check_editable(mailing)
+    if isinstance(source, SelectionSourceIn):
+        if await session.get(Selection, source.selection_id) is None:
+            raise Invalid.field("#/selection_id", f"There is no selection {source.selection_id}.")
+        added = await recipients.add_source(session, mailing_id=mailing.id, selection_id=source.selection_id)
+    elif isinstance(source, PersonSourceIn):
+        if await session.get(Person, source.person_id) is None:
+            raise Invalid.field("#/person_id", f"There is no person {source.person_id}.")
+        added = await recipients.add_source(session, mailing_id=mailing.id, person_id=source.person_id)
+    else:
+        added = await recipients.add_addresses(session, mailing_id=mailing.id, pasted=source, recorded_by=recorded_by)
+    await _list_is_behind(session, mailing)
+    return added
+
+
+async def remove_source(session: AsyncSession, *, mailing: Mailing, source_id: int) -> None:
+    """Remove a source from a draft; the list follows in the background."""
+    check_editable(mailing)
+    await recipients.remove_source(session, mailing_id=mailing.id, source_id=source_id)
+    await _list_is_behind(session, mailing)
+
+
+async def _list_is_behind(session: AsyncSession, mailing: Mailing) -> None:
+    mailing.list_updated_at = None
+    await session.flush()
+    await enqueue(session, Job.LIST_UPDATE, dedup=f"list:{mailing.id}", mailing=mailing.id)
+
+
+async def request_list_update(session: AsyncSession, *, mailing: Mailing) -> Operation:
+    """Have the sources evaluated again; the operation's result says how many were added, removed, changed (D23)."""
+    check_editable(mailing)
+    operation = await open_operation(session, kind="update-list")
+    await enqueue(session, Job.LIST_UPDATE, mailing=mailing.id, operation=operation.id)
+    return operation
+
+
+async def update_list(session: AsyncSession, *, mailing: Mailing, membership: bool = True) -> recipients.ListChange:
+    """Bring a mailing's list in line with its sources and rules."""
+    rules = recipients.ListRules(
+        subscription_type_id=mailing.subscription_type_id,
+        override_consent=mailing.override_consent,
+        one_per_address=mailing.one_per_address,
+    )
+    change = await recipients.update_list(session, mailing_id=mailing.id, rules=rules, membership=membership)
+    if membership:
+        mailing.list_updated_at = now()
+    return change
+
+
+# Verbs
+
+
+async def send(session: AsyncSession, *, mailing_id: int, composer: Composer) -> Operation:
+    """Begin to send: the mailing becomes *preparing*, and a job freezes it (D26-D28).
+
+    Raises IllegalTransition, or NotReady with every problem named.
+    """
+    mailing = await read_mailing(session, mailing_id=mailing_id, lock=True)
+    move(mailing, "send")
+    readiness = await judge(session, mailing=mailing, composer=composer)
+    if not readiness.ready:
+        raise NotReady("The mailing is incomplete; see its readiness.", errors=_problems(readiness))
+    operation = await open_operation(session, kind="prepare-mailing")
+    mailing.prepare_operation_id = operation.id
+    await enqueue(session, Job.MAILING_PREPARE, mailing=mailing.id, operation=operation.id)
+    return operation
+
+
+def _problems(readiness: Readiness) -> list[InvalidField]:
+    return [
+        InvalidField(pointer=f"#/{step.step.value}", detail=remark.detail)
+        for step in readiness.steps
+        if step.state is not StepState.COMPLETE
+        for remark in step.remarks
+        if remark.severity == "problem"
+    ]
+
+
+async def begin(session: AsyncSession, *, mailing: Mailing, composer: Composer) -> None:
+    """Freeze a prepared mailing into a dispatch and start its senders."""
+    compiled, link_ids = await compile_mailing(session, mailing=mailing, composer=composer)
+    await delivery.freeze(
+        session, mailing_id=mailing.id, compiled=compiled, link_ids=link_ids, senders=composer.settings.senders
+    )
+    move(mailing, "begin")
+
+
+async def stop(session: AsyncSession, *, mailing_id: int, reason: str) -> Mailing:
+    """Stop sending within seconds; nothing that was not started is started any more (D29)."""
+    mailing = await read_mailing(session, mailing_id=mailing_id, lock=True)
+    move(mailing, "stop", reason=reason)
+    await delivery.halt(session, mailing_id=mailing_id)
+    return mailing
+
+
+async def start(session: AsyncSession, *, mailing_id: int, settings: Settings) -> Mailing:
+    """Go on exactly where sending stopped (D29)."""
+    mailing = await read_mailing(session, mailing_id=mailing_id, lock=True)
+    move(mailing, "start")
+    await delivery.resume(session, mailing_id=mailing_id, senders=settings.senders)
+    return mailing
+
+
+async def cancel(session: AsyncSession, *, mailing_id: int) -> Mailing:
+    """Cancel a mailing for good; what was sent stays sent."""
+    mailing = await read_mailing(session, mailing_id=mailing_id, lock=True)
+    move(mailing, "cancel")
+    await delivery.halt(session, mailing_id=mailing_id)
+    return mailing
+
+
+async def stop_for_fault(session: AsyncSession, *, mailing_id: int, words: str) -> None:
+    """Stop a mailing because of a fault on our side, with the server's words; nobody is marked bounced (D32)."""
+    mailing = await read_mailing(session, mailing_id=mailing_id, lock=True)
+    if mailing.state is MailingState.SENDING:
+        move(mailing, "stop", reason=words)
+        await delivery.halt(session, mailing_id=mailing_id)
+
+
+async def keep_going(session: AsyncSession, *, mailing_id: int, settings: Settings) -> None:
+    """See that a mailing goes on (retries, free chunks) and finishes when nothing is left to do."""
+    mailing = await read_mailing(session, mailing_id=mailing_id, lock=True)
+    if mailing.state is not MailingState.SENDING:
+        return
+    done = await delivery.keep_going(
+        session,
+        mailing_id=mailing_id,
+        resend_unconfirmed=mailing.unconfirmed_policy is UnconfirmedPolicy.RESEND,
+        senders=settings.senders,
+    )
+    if done and not (await recipient_queries.read_tallies(session, mailing_id=mailing_id)).get("deferred"):
+        move(mailing, "finish")
+
+
+# Tests
+
+
+async def request_test(session: AsyncSession, *, mailing: Mailing, wanted: MessageTest) -> Operation:
+    """Send a test to one or several addresses, rendered as a chosen recipient; never in the statistics (D15)."""
+    recipient_id = wanted.recipient_id
+    if recipient_id is None:
+        recipient_id = await queries.first_ready_recipient(session, mailing_id=mailing.id)
+        if recipient_id is None:
+            raise RecipientNotFound(f"Mailing {mailing.id} has no ready recipient to render the test as.")
+    else:
+        await recipients.read_recipient(session, mailing_id=mailing.id, recipient_id=recipient_id)
+    operation = await open_operation(session, kind="test-message")
+    test = TestMessage(
+        mailing_id=mailing.id, operation_id=operation.id, recipient_id=recipient_id, addresses=wanted.addresses
+    )
+    session.add(test)
+    await session.flush()
+    await enqueue(session, Job.TEST_SEND, test=test.id)
+    return operation

@@ -1,0 +1,125 @@
+"""`POST /v1/mailings/{id}/{verb}`, and the events of a mailing that is being sent."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+
+from app.mailings import service
+from app.mailings.errors import IllegalTransition, MailingNotFound, NotReady
+from app.mailings.models import MailingState
+from app.mailings.routes import Composer, tagged
+from app.mailings.schemas import MailingOut, MessageTest
+from app.platform.auth import MailingsRead, MailingsSend, MailingsWrite
+from app.platform.errors import declare
+from app.platform.http import Session, router
+from app.platform.operation_routes import OperationOut, accepted
+from app.platform.sse import EVENT_STREAM, HEARTBEAT_SECONDS, POLL_SECONDS, event, last_event_id
+from app.recipients.errors import RecipientNotFound
+from app.recipients.schemas import ListCounts
+from app.recipients.service import count_list
+
+routes = router(prefix="/v1/mailings", tag="mailings")
+
+OVER = frozenset({MailingState.FINISHED, MailingState.CANCELLED, MailingState.EXPIRED})
+
+
+@routes.post(
+    "/{mailing_id}/test", operation_id="send_test", status_code=202,
+    responses=declare(MailingNotFound, RecipientNotFound), summary="Send a test",
+)  # fmt: skip
+async def send_test(
+    caller: MailingsSend, session: Session, mailing_id: int, body: MessageTest, response: Response
+) -> OperationOut:
+    """Send the message to some addresses, rendered as a chosen recipient. Never counted in the statistics."""
+    mailing = await service.read_mailing(session, mailing_id=mailing_id)
+    return accepted(await service.request_test(session, mailing=mailing, wanted=body), response)
+
+
+@routes.post(
+    "/{mailing_id}/send", operation_id="send_mailing", status_code=202,
+    responses=declare(MailingNotFound, IllegalTransition, NotReady), summary="Send now",
+)  # fmt: skip
+async def send_mailing(
+    caller: MailingsSend, session: Session, mailing_id: int, composer: Composer, response: Response
+) -> OperationOut:
+    """Send the mailing. The operation prepares it (populates and freezes the list); then it is *sending*.
+
+    Refused while anything is incomplete, with every problem named.
+    """
+    return accepted(await service.send(session, mailing_id=mailing_id, composer=composer), response)
+
+
+@routes.post(
+    "/{mailing_id}/stop", operation_id="stop_mailing", responses=declare(MailingNotFound, IllegalTransition),
+    summary="Stop sending",
+)  # fmt: skip
+async def stop_mailing(caller: MailingsSend, session: Session, mailing_id: int, response: Response) -> MailingOut:
+    """Stop within seconds. Messages in flight finish; those not started stay ready."""
+    return tagged(await service.stop(session, mailing_id=mailing_id, reason=f"stopped by {caller.name}"), response)
+
+
+@routes.post(
+    "/{mailing_id}/start", operation_id="start_mailing", responses=declare(MailingNotFound, IllegalTransition),
+    summary="Go on sending",
+)  # fmt: skip
+async def start_mailing(
+    caller: MailingsSend, session: Session, mailing_id: int, request: Request, response: Response
+) -> MailingOut:
+    """Go on exactly where the mailing stopped."""
+    return tagged(await service.start(session, mailing_id=mailing_id, settings=request.app.state.settings), response)
+
+
+@routes.post(
+    "/{mailing_id}/cancel", operation_id="cancel_mailing", responses=declare(MailingNotFound, IllegalTransition),
+    summary="Cancel a mailing",
+)  # fmt: skip
+async def cancel_mailing(caller: MailingsWrite, session: Session, mailing_id: int, response: Response) -> MailingOut:
+    """Cancel a draft, a mailing in preparation, or a stopped one, for good."""
+    return tagged(await service.cancel(session, mailing_id=mailing_id), response)
+
+
+class MailingProgress(BaseModel):
+    """Where a mailing is, and its list by status."""
+
+    id: int
+    state: MailingState
+    state_reason: str | None
+    recipients: ListCounts
+
+
+@routes.get(
+    "/{mailing_id}/events", operation_id="watch_mailing", summary="Watch a mailing",
+    responses={**declare(MailingNotFound), 200: EVENT_STREAM},
+    response_class=StreamingResponse,
+)  # fmt: skip
+async def watch_mailing(caller: MailingsRead, session: Session, request: Request, mailing_id: int) -> StreamingResponse:
+    """Send a `progress` event at each change of state or counts, until the mailing is over.
+
+    Each event tells everything, so that reconnecting with `Last-Event-ID` misses nothing.
+    """
+    await service.read_mailing(session, mailing_id=mailing_id)
+    return StreamingResponse(_progress(request, mailing_id), media_type="text/event-stream")
+
+
+async def _progress(request: Request, mailing_id: int) -> AsyncIterator[bytes]:
+    number, quiet, told = last_event_id(request), 0.0, None
+    while not await request.is_disconnected():
+        async with request.app.state.database.begin() as session:
+            mailing = await service.read_mailing(session, mailing_id=mailing_id)
+            counts = await count_list(session, mailing_id=mailing_id)
+        progress = MailingProgress(
+            id=mailing.id, state=mailing.state, state_reason=mailing.state_reason, recipients=counts
+        )
+        if progress != told:
+            number, quiet, told = number + 1, 0.0, progress
+            yield event("progress", progress, event_id=number)
+        if mailing.state in OVER:
+            return
+        await asyncio.sleep(POLL_SECONDS)
+        quiet += POLL_SECONDS
+        if quiet >= HEARTBEAT_SECONDS:
+            quiet = 0.0
+            yield b": still here\n\n"

@@ -1,0 +1,164 @@
+"""From `send` to the last result: list updates, preparing, sending, tests."""
+
+from collections.abc import Sequence
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.bounces.models import BounceKind, BounceOrigin
+from app.bounces.service import take_in_bounce
+from app.delivery import service as delivery
+from app.delivery.results import Bounced
+from app.delivery.sender import Sender, boot_seconds
+from app.delivery.single import send_one
+from app.delivery.smtp.account import parse_smtp_url
+from app.mailings import queries, service
+from app.mailings.composing import Composer, render_test
+from app.mailings.errors import NotReady
+from app.mailings.models import Mailing, MailingState
+from app.mailings.states import move
+from app.platform.errors import Problem
+from app.platform.operations import OperationState, advance, close_operation
+from app.platform.outbox import Job, enqueue
+from app.recipients.models import RecipientStatus
+from app.recipients.service import count_list
+from workers.context import Context, JobRun
+
+TURN_SECONDS = 60.0  # a sender leaves the rest to others after this long, so that many mailings get their turns
+
+
+def _composer(context: Context) -> Composer:
+    return Composer(settings=context.settings, tokens=context.tokens)
+
+
+async def update_list(context: Context, run: JobRun) -> None:
+    """Bring a draft's list in line with its sources; with an operation, report what changed (D23)."""
+    operation_id = run.args.get("operation")
+    async with context.database.begin() as session:
+        mailing = await queries.find_mailing(session, mailing_id=run.args["mailing"], lock=True)
+        result = None
+        if mailing is not None and mailing.state is MailingState.DRAFT:
+            change = await service.update_list(session, mailing=mailing)
+            result = {"added": change.added, "removed": change.removed, "changed": change.changed}
+        if operation_id is not None:
+            state = OperationState.SUCCEEDED if result else OperationState.CANCELLED
+            await close_operation(session, operation_id=operation_id, state=state, result=result)
+        await run.finish(session)
+
+
+async def prepare_mailing(context: Context, run: JobRun) -> None:
+    """Populate the list one last time and freeze the mailing; what stands in the way makes it a draft again."""
+    mailing_id, operation_id = run.args["mailing"], run.args["operation"]
+    async with context.database.begin() as session:
+        mailing = await _preparing(session, mailing_id)
+        if mailing is not None:
+            membership = mailing.update_list_when_sending or mailing.list_updated_at is None
+            await service.update_list(session, mailing=mailing, membership=membership)
+            counts = await count_list(session, mailing_id=mailing_id)
+            ready = counts.by_status[RecipientStatus.READY]
+            cancelled = await advance(session, operation_id=operation_id, done=0, total=ready)
+    async with context.database.begin() as session:
+        mailing = await _preparing(session, mailing_id) if mailing else None
+        if mailing is None or cancelled:
+            await _abandon(session, mailing, operation_id, detail=None)
+        elif not ready:
+            await _abandon(session, mailing, operation_id, detail="Nobody on the list may get this mailing.")
+        else:
+            await _freeze(session, context, mailing, operation_id, ready)
+        await run.finish(session)
+
+
+async def _preparing(session: AsyncSession, mailing_id: int) -> Mailing | None:
+    mailing = await queries.find_mailing(session, mailing_id=mailing_id, lock=True)
+    return mailing if mailing is not None and mailing.state is MailingState.PREPARING else None
+
+
+async def _freeze(session: AsyncSession, context: Context, mailing: Mailing, operation_id: int, ready: int) -> None:
+    try:
+        await service.begin(session, mailing=mailing, composer=_composer(context))
+    except NotReady as problem:
+        detail = " ".join([problem.detail, *(error.detail for error in problem.errors)])
+        await _abandon(session, mailing, operation_id, detail=detail)
+        return
+    result = {"ready": ready}
+    await close_operation(session, operation_id=operation_id, state=OperationState.SUCCEEDED, result=result)
+
+
+async def _abandon(session: AsyncSession, mailing: Mailing | None, operation_id: int, *, detail: str | None) -> None:
+    if mailing is not None:
+        move(mailing, "abandon", reason=detail or "preparing was cancelled")
+    state = OperationState.FAILED if detail else OperationState.CANCELLED
+    error = {"detail": detail} if detail else None
+    await close_operation(session, operation_id=operation_id, state=state, error=error)
+
+
+async def send_dispatch(context: Context, run: JobRun) -> None:
+    """Send what can be leased of a dispatch; the job of a sender that left something begins again."""
+    settings, dispatch_id = context.settings, run.args["dispatch"]
+    async with context.database.begin() as session:
+        loaded = await delivery.load_plan(session, dispatch_id=dispatch_id, settings=settings, tokens=context.tokens)
+    if loaded is None:
+        return
+    plan, retries = loaded
+    sender = Sender(
+        database=context.database,
+        plan=plan,
+        account=parse_smtp_url(settings.smtp_url.get_secret_value()),
+        journal_directory=settings.journal_dir,
+        connections=settings.smtp_connections,
+        retries=retries,
+        on_bounced=_take_in,
+        stopping=context.stopping,
+    )
+    ended = await sender.run(until=boot_seconds() + TURN_SECONDS)
+    async with context.database.begin() as session:
+        await run.finish(session)
+        if ended.fault is not None:
+            await service.stop_for_fault(session, mailing_id=plan.mailing_id, words=ended.fault.text)
+        elif ended.more:
+            await enqueue(session, Job.DISPATCH_SEND, dispatch=dispatch_id)
+    async with context.database.begin() as session:
+        await service.keep_going(session, mailing_id=plan.mailing_id, settings=settings)
+
+
+async def _take_in(session: AsyncSession, bounced: Sequence[Bounced]) -> None:
+    for bounce in bounced:
+        await take_in_bounce(
+            session,
+            recipient_id=bounce.recipient_id,
+            kind=BounceKind.HARD if bounce.hard else BounceKind.SOFT,
+            origin=BounceOrigin.SMTP,
+            status=bounce.status,
+            detail=bounce.detail,
+        )
+
+
+async def send_test(context: Context, run: JobRun) -> None:
+    """Send a test message to its addresses (D15); the operation tells what each server said.
+
+    A crash in the middle may send it twice to an address: a test is nobody's mailing.
+    """
+    async with context.database.begin() as session:
+        test = await queries.find_test(session, test_id=run.args["test"])
+        if test is None:
+            return
+        try:
+            mailing = await service.read_mailing(session, mailing_id=test.mailing_id)
+            message, sender = await render_test(
+                session, mailing=mailing, composer=_composer(context), recipient_id=test.recipient_id
+            )
+        except Problem as problem:
+            error = {"detail": problem.detail}
+            await close_operation(session, operation_id=test.operation_id, state=OperationState.FAILED, error=error)
+            await run.finish(session)
+            return
+    account = parse_smtp_url(context.settings.smtp_url.get_secret_value())
+    outcomes = []
+    for address in test.addresses:
+        result = await send_one(account, sender=sender, recipient=address, message=message)
+        outcomes.append({"address": address, "outcome": result.outcome.value, "reply": result.text})
+    async with context.database.begin() as session:
+        result_of_all = {"messages": outcomes}
+        await close_operation(
+            session, operation_id=test.operation_id, state=OperationState.SUCCEEDED, result=result_of_all
+        )
+        await run.finish(session)
