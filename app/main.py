@@ -28,7 +28,6 @@ from app.recipients.routes import routes as recipient_routes
 from app.statistics.routes import routes as statistics_routes
 from app.tracking.endpoint import Tracking, TrackingEndpoint
 from app.tracking.routes import routes as tracking_routes
-from app.tracking.routes import routes as tracking_routes
 
 DESCRIPTION = """
 The mailing service behind a CRM's marketing screens: it sends mailings to recipients chosen from selections, persons
@@ -38,7 +37,18 @@ Errors are `application/problem+json` (RFC 9457). Lists are keyset pages. Long w
 of an operation. POST takes an `Idempotency-Key`.
 """
 
-ROUTERS = (operation_routes, contacts_routes, consent_routes, content_routes, bounces_routes, tracking_routes)
+ROUTERS = (
+    operation_routes,
+    contacts_routes,
+    consent_routes,
+    content_routes,
+    mailing_routes,
+    verb_routes,
+    recipient_routes,
+    tracking_routes,
+    bounces_routes,
+    statistics_routes,
+)
 
 __all__ = ["create_app", "tables"]
 

@@ -1,6 +1,7 @@
 """Reading and writing consent, subscriptions and blocked addresses."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,7 +25,8 @@ _LOCK_PERSONS = text("""
 _RECORD = text("""
     -- Appends lines to the ledger and brings the state in line with it, in one statement. A line that is older than
     -- the one a state rests on (by valid_from, then id) stays in the ledger only. Persons must be locked. With
-    -- only_changes, lines that say what the state says already are left out. Answers how many lines were appended.
+    -- only_changes, lines that would change no state are left out; with only_unknown, those of persons with a state.
+    -- Answers how many lines were appended.
     -- Needs consent_state_pkey and consent_pkey.
     WITH line AS (
         SELECT * FROM jsonb_to_recordset(cast(:lines AS jsonb)) AS l (
@@ -36,9 +38,11 @@ _RECORD = text("""
         SELECT person_id, email_key, purpose, action, legal_basis, source, text_version, coalesce(valid_from, now()),
                recorded_by
         FROM line AS l
-        WHERE NOT :only_changes OR NOT EXISTS (
-            SELECT FROM consent_state AS s
-            WHERE s.person_id = l.person_id AND s.purpose = l.purpose AND s.given = (l.action = 'given'))
+        WHERE NOT EXISTS (
+            SELECT FROM consent_state AS s JOIN consent AS c ON c.id = s.consent_id
+            WHERE s.person_id = l.person_id AND s.purpose = l.purpose AND (
+                :only_unknown
+                OR :only_changes AND (s.given = (l.action = 'given') OR c.valid_from > coalesce(l.valid_from, now()))))
         ORDER BY n
         RETURNING id, person_id, purpose, action, valid_from
     ), newest AS (
@@ -55,10 +59,15 @@ _RECORD = text("""
         ON CONFLICT (person_id, purpose) DO UPDATE SET given = excluded.given, consent_id = excluded.consent_id
     )
     SELECT count(*) AS appended FROM added
-""").bindparams(sa.bindparam("lines", type_=sa.JSON), sa.bindparam("only_changes", type_=sa.Boolean))
+""").bindparams(
+    sa.bindparam("lines", type_=sa.JSON),
+    sa.bindparam("only_changes", type_=sa.Boolean),
+    sa.bindparam("only_unknown", type_=sa.Boolean),
+)
 
 _SUBSCRIBE = text("""
-    -- Sets answers; one that is the same already keeps its time and source. Answers how many changed.
+    -- Sets answers; one that is the same already keeps its time and source, and with only_unknown each that is there.
+    -- Answers how many changed.
     WITH changed AS (
         INSERT INTO subscription AS s (person_id, subscription_type_id, subscribed, source)
         SELECT person_id, subscription_type_id, subscribed, source
@@ -67,11 +76,11 @@ _SUBSCRIBE = text("""
         ORDER BY person_id, subscription_type_id
         ON CONFLICT (person_id, subscription_type_id) DO UPDATE
         SET subscribed = excluded.subscribed, source = excluded.source, changed_at = now()
-        WHERE s.subscribed <> excluded.subscribed
+        WHERE s.subscribed <> excluded.subscribed AND NOT :only_unknown
         RETURNING 1
     )
     SELECT count(*) AS changed FROM changed
-""").bindparams(sa.bindparam("rows", type_=sa.JSON))
+""").bindparams(sa.bindparam("rows", type_=sa.JSON), sa.bindparam("only_unknown", type_=sa.Boolean))
 
 _UNSUBSCRIBE_ALL = text("""
     -- A no to every subscription type there is, also to those the person was never asked about.
@@ -83,13 +92,13 @@ _UNSUBSCRIBE_ALL = text("""
 """).bindparams(sa.bindparam("person_id", type_=sa.BigInteger), sa.bindparam("source", type_=sa.Text))
 
 _REFUSALS = text("""
-    -- What persons refused since they were imported: consent to e-marketing (type NULL), or a subscription type.
-    -- A no that came with an import is not among them. Needs consent_state_pkey, consent_pkey and subscription_pkey.
-    SELECT s.person_id, cast(NULL AS bigint) AS subscription_type_id
+    -- What persons refused themselves, and when: consent to e-marketing (type NULL), or a subscription type. A no that
+    -- came with an import is not among them. Needs consent_state_pkey, consent_pkey and subscription_pkey.
+    SELECT s.person_id, cast(NULL AS bigint) AS subscription_type_id, c.valid_from AS refused_at
     FROM consent_state AS s JOIN consent AS c ON c.id = s.consent_id
     WHERE s.person_id = ANY(:ids) AND s.purpose = 'e_marketing' AND NOT s.given AND NOT starts_with(c.source, :imported)
     UNION ALL
-    SELECT person_id, subscription_type_id FROM subscription
+    SELECT person_id, subscription_type_id, changed_at FROM subscription
     WHERE person_id = ANY(:ids) AND NOT subscribed AND NOT starts_with(source, :imported)
 """).bindparams(sa.bindparam("ids", type_=sa.ARRAY(sa.BigInteger)))
 
@@ -143,16 +152,19 @@ async def lock_persons(session: AsyncSession, *, ids: Sequence[int]) -> set[int]
     return {row.id for row in rows}
 
 
-async def append(session: AsyncSession, *, lines: Sequence[dict[str, Any]], only_changes: bool) -> int:
+async def append(
+    session: AsyncSession, *, lines: Sequence[dict[str, Any]], only_changes: bool, only_unknown: bool
+) -> int:
     """Append lines to the ledger and bring the state in line; return how many. Persons must be locked."""
     numbered = [{**line, "n": number} for number, line in enumerate(lines)]
-    found = await session.exec(_RECORD, params={"lines": numbered, "only_changes": only_changes})  # type: ignore[call-overload]
-    return int(found.one().appended)
+    values = {"lines": numbered, "only_changes": only_changes, "only_unknown": only_unknown}
+    return int((await session.exec(_RECORD, params=values)).one().appended)  # type: ignore[call-overload]
 
 
-async def subscribe(session: AsyncSession, *, rows: Sequence[dict[str, Any]]) -> int:
+async def subscribe(session: AsyncSession, *, rows: Sequence[dict[str, Any]], only_unknown: bool) -> int:
     """Set answers to subscription types, at most one per person and type; return how many changed."""
-    return int((await session.exec(_SUBSCRIBE, params={"rows": list(rows)})).one().changed)  # type: ignore[call-overload]
+    values = {"rows": list(rows), "only_unknown": only_unknown}
+    return int((await session.exec(_SUBSCRIBE, params=values)).one().changed)  # type: ignore[call-overload]
 
 
 async def unsubscribe_all(session: AsyncSession, *, person_id: int, source: str) -> None:
@@ -160,10 +172,10 @@ async def unsubscribe_all(session: AsyncSession, *, person_id: int, source: str)
     await session.exec(_UNSUBSCRIBE_ALL, params={"person_id": person_id, "source": source})  # type: ignore[call-overload]
 
 
-async def refusals(session: AsyncSession, *, person_ids: Sequence[int]) -> set[tuple[int, int | None]]:
-    """Return (person, subscription type) of what persons refused themselves; type None is consent to e-marketing."""
+async def refusals(session: AsyncSession, *, person_ids: Sequence[int]) -> dict[tuple[int, int | None], datetime]:
+    """Return when persons refused what themselves, by person and subscription type (None: consent to e-marketing)."""
     rows = await session.exec(_REFUSALS, params={"ids": list(person_ids), "imported": IMPORTED})  # type: ignore[call-overload]
-    return {(row.person_id, row.subscription_type_id) for row in rows}
+    return {(row.person_id, row.subscription_type_id): row.refused_at for row in rows}
 
 
 async def types_named(session: AsyncSession, *, names: Sequence[str]) -> dict[str, int]:

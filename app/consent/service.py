@@ -54,16 +54,21 @@ class SubscriptionAnswer:
     source: str
 
 
-async def record_consents(session: AsyncSession, *, lines: Sequence[ConsentLine], only_changes: bool = False) -> int:
+async def record_consents(
+    session: AsyncSession, *, lines: Sequence[ConsentLine], only_changes: bool = False, only_unknown: bool = False
+) -> int:
     """Append lines to the ledger, in order, and bring the state in line; return how many were appended.
 
-    A line older than the one a person's state rests on changes no state. With `only_changes`, lines that say what the
-    state says already are left out. Lines of persons who do not exist (any more) are left out, too.
+    A line older than the one a person's state rests on changes no state. With `only_changes`, lines that would change
+    no state are left out; with `only_unknown`, those of persons of whom it is known whether they consent. Lines of
+    persons who do not exist (any more) are left out, too.
     """
     ids = sorted({line.person_id for line in lines if line.person_id is not None})
     known = await queries.lock_persons(session, ids=ids) if ids else set()
     rows = [_ledger_row(line) for line in lines if line.person_id is None or line.person_id in known]
-    return await queries.append(session, lines=rows, only_changes=only_changes) if rows else 0
+    if not rows:
+        return 0
+    return await queries.append(session, lines=rows, only_changes=only_changes, only_unknown=only_unknown)
 
 
 def _ledger_row(line: ConsentLine) -> dict[str, Any]:
@@ -101,10 +106,13 @@ async def withdraw(
     await record_consents(session, lines=[line], only_changes=True)
 
 
-async def set_subscriptions(session: AsyncSession, *, rows: Sequence[SubscriptionAnswer]) -> int:
+async def set_subscriptions(
+    session: AsyncSession, *, rows: Sequence[SubscriptionAnswer], only_unknown: bool = False
+) -> int:
     """Set persons' answers to subscription types, the last one for each pair; return how many changed.
 
-    Persons and types must exist. An answer that is the same already keeps its time and source.
+    Persons and types must exist. An answer that is the same already keeps its time and source; with `only_unknown`,
+    every answer that is there stays.
     """
     last = {(row.person_id, row.subscription_type_id): row for row in rows}
     values = [
@@ -114,7 +122,7 @@ async def set_subscriptions(session: AsyncSession, *, rows: Sequence[Subscriptio
         }
         for row in last.values()
     ]  # fmt: skip
-    return await queries.subscribe(session, rows=values) if values else 0
+    return await queries.subscribe(session, rows=values, only_unknown=only_unknown) if values else 0
 
 
 async def unsubscribe(session: AsyncSession, *, person_id: int, subscription_type_id: int | None, source: str) -> None:

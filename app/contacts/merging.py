@@ -10,7 +10,10 @@ from enum import StrEnum
 from typing import Any
 
 Line = Mapping[str, Any]
-"""Fields and values of one person or company; a field that is not in it was not told. `email` goes with `email_key`."""
+"""Fields and values of one person or company; a field that is not in it was not told.
+
+`email` goes with `email_key`, which is None for an address that is not valid. `cellphone_text` is a number that is not.
+"""
 
 
 class Existing(StrEnum):
@@ -54,8 +57,8 @@ def full_name(first: str | None, last: str | None) -> str:
 def merged(old: Line, line: Line, *, only_empty: bool = False) -> dict[str, Any]:
     """Return `old` with the line's fields laid over it; with `only_empty`, only over fields that hold nothing.
 
-    `extra` is merged by field, and null removes one (RFC 7396). A valid address never gives way to one that is not. The
-    full name follows first and last name for as long as it was made of them.
+    `extra` is merged by field, and null removes one (RFC 7396). A valid address or number never gives way to one that is
+    not. The full name follows first and last name for as long as it was made of them.
     """
     new = dict(old)
     for field, value in line.items():
@@ -68,6 +71,8 @@ def merged(old: Line, line: Line, *, only_empty: bool = False) -> dict[str, Any]
             replaces = value is None or line["email_key"] is not None or not old["email_key"]
             if replaces and not (only_empty and (old["email_key"] or value is None)):
                 new["email"], new["email_key"] = value, line["email_key"]
+        elif field == "cellphone_text":
+            new["cellphone"] = new["cellphone"] or value
         elif not only_empty or new[field] in (None, ""):
             new[field] = value
     if "first_name" in new and (not new["name"] or ("name" not in line and _is_made_of_parts(old))):

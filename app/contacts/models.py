@@ -42,7 +42,7 @@ class Person(Row, table=True):
     title: str | None = None
     email: str | None = Field(default=None, description="as it is sent to; what was given when it is not valid")
     email_key: str | None = None
-    cellphone: str | None = None
+    cellphone: str | None = Field(default=None, description="E.164; what was given when it is not valid")
     direct: str | None = None
     category: str | None = None
     business: str | None = None

@@ -183,7 +183,7 @@ class PersonOut(BaseModel):
     title: str | None
     email: str | None = Field(description="As mail is sent to it; what was imported when that is no valid address")
     email_valid: bool = Field(description="Whether mail can be sent to the address")
-    cellphone: str | None
+    cellphone: str | None = Field(description="E.164; what was imported when that is no valid number")
     direct: str | None
     category: str | None
     business: str | None

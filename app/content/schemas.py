@@ -11,7 +11,11 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 Subject = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\r\n\x00]*$")]
 Content = Annotated[str, StringConstraints(max_length=MAX_CONTENT, pattern=r"^[^\x00]*$")]
 
-_EXAMPLE: dict[str, Any] = {"name": "Monthly news", "subject": 'News for [[customer.firstname|default("you")]]', "html": "<p>Hi!</p>"}
+_EXAMPLE: dict[str, Any] = {
+    "name": "Monthly news",
+    "subject": 'News for [[customer.firstname|default("you")]]',
+    "html": "<p>Hi!</p>",
+}
 
 
 class TemplateIn(BaseModel):

@@ -19,6 +19,8 @@ from app.tracking.verdicts import (
     TOO_SOON,
 )
 
+RECORDER_LOCK = 0x42554453  # an advisory lock's key, taken by nothing else
+
 RESERVE_IDS = """
     -- Keys for events that are yet to be stored: a group that is sent twice because its reply was lost brings the same
     -- keys again, and nothing is stored twice.
@@ -55,9 +57,10 @@ DECLARE
     suspects bigint[];
     rejudged bigint[];
 BEGIN
-    -- Groups of other processes wait here, so that a burst spread over processes is seen whole by the last of them.
-    -- In key order: two groups never wait for each other in a circle.
-    PERFORM FROM recipient WHERE id = ANY (recipient_ids) ORDER BY id FOR NO KEY UPDATE;
+    -- Groups of several processes go one after another, each seeing what was stored before: a burst spread over
+    -- processes is seen whole by the last of them, and two groups never wait for each other in a circle. They would
+    -- queue for the rows of the tally anyway.
+    PERFORM pg_advisory_xact_lock({RECORDER_LOCK});
 
     -- An open of a recipient who is gone belongs to no mailing any more; a click does, by its link.
     INSERT INTO engagement (

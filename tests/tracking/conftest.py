@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
-from pydantic import SecretStr
 
-from app.platform.settings import Settings
+from app.tracking.models import EventKind
+from app.tracking.recorder import Event
+from tests.conftest import settings_for
 
 CHROME = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
@@ -19,14 +20,10 @@ class Sent:
     def __init__(self, url: str) -> None:
         self.url = url
         self.browser = CHROME
-        self.settings = Settings(
-            database_url=url,
-            redis_url=SecretStr("redis://127.0.0.1:1/0"),
-            smtp_url=SecretStr("smtp://127.0.0.1:1"),
-            public_url="https://news.example.com",
-            secret_key=SecretStr("a secret for tests, long enough to be taken"),
-            machine_seconds=2.0,
-        )
+        self.settings = settings_for(url, machine_seconds=2.0)
+
+    def event(self, recipient_id: int, link_id: int) -> Event:
+        return Event(EventKind.CLICK, 1, recipient_id, link_id, datetime.now(UTC), "GET", CHROME)
 
     async def sql(self, query: str, *args):
         connection = await asyncpg.connect(self.url)
@@ -76,6 +73,11 @@ class Sent:
             " IS DISTINCT FROM (e.opened, e.machine_opened, e.clicked, e.machine_clicked)"
         )
         assert wrong == []
+
+
+@pytest.fixture
+def sent_factory():
+    return Sent
 
 
 @pytest.fixture
