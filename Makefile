@@ -1,0 +1,55 @@
+# make demo   a whole mailing on real input, with everything embedded
+# make test   the tests
+# make up     the service in the foreground
+# make check  what CI runs: format, lint, types, import contract, API document, tests
+# make bench  the measurements; ONLY="P1 P6" for some, SIZE=small for a quick look
+# make chaos  processes killed at random moments; KILLS=200
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test up check format bench chaos lock
+
+help:
+	@sed -n 's/^# make /make /p' Makefile
+
+$(READY): requirements-dev.lock pyproject.toml .ci/venv
+	@echo "Setting up $(VENV) (once; about a minute)"
+	@.ci/venv
+	@touch $@
+
+demo: $(READY)
+	@$(BIN)/budstikke demo
+
+up: $(READY)
+	@$(BIN)/budstikke up
+
+test: $(READY)
+	@$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/budstikke openapi --check
+	$(BIN)/python -m pytest
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)
+	@$(BIN)/python -m tests.bench
+
+chaos: $(READY)
+	BUDSTIKKE_CHAOS=1 $(BIN)/python -m pytest tests/chaos -s
+
+# Locks without hosts: they name what to install and its hashes, never where from.
+lock: $(READY)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --no-emit-index-url --generate-hashes pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --no-emit-index-url --generate-hashes --extra dev -c requirements.lock \
+		pyproject.toml -o requirements-dev.lock
