@@ -78,13 +78,13 @@ def compile_source(source: MessageSource, *, public_url: str) -> CompiledMessage
 
 
 async def compile_mailing(
-    session: AsyncSession, *, mailing: Mailing, composer: Composer, test: bool = False
+    session: AsyncSession, *, mailing: Mailing, composer: Composer, test: bool = False, frozen: bool = False
 ) -> tuple[CompiledMessage, list[int]]:
     """Compile a mailing and register its tracked links; returns the message and the links' ids by position."""
     source = await source_of(session, mailing=mailing, composer=composer, test=test)
     compiled = compile_source(source, public_url=composer.settings.public_url)
     targets = [link.target for link in compiled.links]
-    return compiled, await register_links(session, mailing_id=mailing.id, targets=targets)
+    return compiled, await register_links(session, mailing_id=mailing.id, targets=targets, frozen=frozen)
 
 
 async def _plan(session: AsyncSession, *, mailing: Mailing, composer: Composer, test: bool = False) -> Plan:

@@ -198,7 +198,7 @@ def _problems(readiness: Readiness) -> list[InvalidField]:
 
 async def begin(session: AsyncSession, *, mailing: Mailing, composer: Composer) -> None:
     """Freeze a prepared mailing into a dispatch and start its senders."""
-    compiled, link_ids = await compile_mailing(session, mailing=mailing, composer=composer)
+    compiled, link_ids = await compile_mailing(session, mailing=mailing, composer=composer, frozen=True)
     await delivery.freeze(
         session, mailing_id=mailing.id, compiled=compiled, link_ids=link_ids, senders=composer.settings.senders
     )

@@ -10,13 +10,24 @@ from app.platform.tables import Row, choice, moment, reference
 
 
 class Link(Row, table=True):
-    """A tracked link of a mailing. `target` is kept byte for byte; it may hold merge tags (D37)."""
+    """A tracked link of a mailing. `target` is kept byte for byte; it may hold merge tags (D37).
 
-    __table_args__ = (sa.UniqueConstraint("mailing_id", "position"),)
+    A row never changes: a draft whose content changes gets new links, and a test sent before keeps its own (D41).
+    """
+
+    __table_args__ = (
+        # The hash, since an index entry holds at most 2.7 kB and a target may be longer.
+        sa.Index("link_target_idx", "mailing_id", "position", sa.text("md5(target)"), unique=True),
+    )
 
     mailing_id: int = reference("mailing.id", index=False)
     position: int
     target: str
+    frozen: bool = Field(
+        default=False,
+        sa_column_kwargs={"server_default": sa.false()},
+        description="it is in the mailing as it is sent, and not only in a draft of it",
+    )
 
 
 class EventKind(StrEnum):

@@ -163,28 +163,28 @@ async def links_beside(session: AsyncSession, *, link_id: int) -> Sequence[tuple
 
 
 _REGISTER = text("""
-    -- The ids of a mailing's links in the order of their positions; those already registered with the same target keep
-    -- theirs. A position that holds another target is left out: links never change (D41).
+    -- The ids of a mailing's links in the order of their positions. The same target at the same position is the same
+    -- link, found by link_target_idx; another target there is another link: links never change (D41).
     WITH given AS (
         SELECT position - 1 AS position, target
         FROM unnest(cast(:targets AS text[])) WITH ORDINALITY AS t (target, position)
-    ), added AS (
-        INSERT INTO link (mailing_id, position, target)
-        SELECT :mailing_id, position, target FROM given ORDER BY position
-        ON CONFLICT (mailing_id, position) DO NOTHING
-        RETURNING id, position
     )
-    SELECT id, position FROM added
-    UNION ALL
-    SELECT link.id, link.position FROM link JOIN given USING (position, target) WHERE link.mailing_id = :mailing_id
-    ORDER BY position
-""").bindparams(sa.bindparam("targets", type_=sa.ARRAY(sa.Text)), sa.bindparam("mailing_id", type_=sa.BigInteger))
+    INSERT INTO link AS l (mailing_id, position, target, frozen)
+    SELECT :mailing_id, position, target, :frozen FROM given ORDER BY position
+    ON CONFLICT (mailing_id, position, md5(target)) DO UPDATE SET frozen = l.frozen OR excluded.frozen
+    RETURNING id, position
+""").bindparams(
+    sa.bindparam("targets", type_=sa.ARRAY(sa.Text)),
+    sa.bindparam("mailing_id", type_=sa.BigInteger),
+    sa.bindparam("frozen", type_=sa.Boolean),
+)
 
 
-async def register(session: AsyncSession, *, mailing_id: int, targets: Sequence[str]) -> list[int]:
-    """Add links at positions 0, 1, …; return their ids, fewer than targets when a position is taken by another."""
-    rows = await session.exec(_REGISTER, params={"mailing_id": mailing_id, "targets": list(targets)})  # type: ignore[call-overload]
-    return [row.id for row in rows]
+async def register(session: AsyncSession, *, mailing_id: int, targets: Sequence[str], frozen: bool) -> list[int]:
+    """Add links at positions 0, 1, … where they are not known yet; return their ids in that order."""
+    params = {"mailing_id": mailing_id, "targets": list(targets), "frozen": frozen}
+    rows: Any = await session.exec(_REGISTER, params=params)  # type: ignore[call-overload]
+    return [row.id for row in sorted(rows, key=lambda row: row.position)]
 
 
 _VALUES = text("""
@@ -201,7 +201,8 @@ async def recipient_values(session: AsyncSession, *, recipient_id: int) -> Any |
 
 
 _CLICKS = text("""
-    -- A page of a mailing's links with their clicks: link_mailing_id_position_key and the tally's primary key.
+    -- A page of a mailing's links with their clicks: link_target_idx and the tally's primary key. Once it is frozen,
+    -- only those that were sent.
     -- The tally is by the hour, so the sum is over hours, never over events.
     SELECT l.id, l.position, l.target, coalesce(t.human, 0) AS human, coalesce(t.machine, 0) AS machine
     FROM link AS l
@@ -210,7 +211,9 @@ _CLICKS = text("""
                sum(events) FILTER (WHERE verdict = 'machine') AS machine
         FROM engagement_tally WHERE mailing_id = l.mailing_id AND link_id = l.id AND kind = 'click'
     ) AS t ON true
-    WHERE l.mailing_id = :mailing_id AND l.id > :after ORDER BY l.id LIMIT :limit
+    WHERE l.mailing_id = :mailing_id AND l.id > :after
+        AND (l.frozen OR NOT EXISTS (SELECT FROM link WHERE mailing_id = :mailing_id AND frozen))
+    ORDER BY l.id LIMIT :limit
 """)
 
 

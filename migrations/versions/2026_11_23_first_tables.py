@@ -593,9 +593,12 @@ def upgrade() -> None:
         sa.Column("mailing_id", sa.BigInteger(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("target", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("frozen", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.ForeignKeyConstraint(["mailing_id"], ["mailing.id"], name=op.f("link_mailing_id_fkey"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("link_pkey")),
-        sa.UniqueConstraint("mailing_id", "position", name=op.f("link_mailing_id_position_key")),
+    )
+    op.create_index(
+        "link_target_idx", "link", ["mailing_id", "position", sa.literal_column("md5(target)")], unique=True
     )
     op.create_table(
         "mailing_source",
@@ -727,6 +730,7 @@ def downgrade() -> None:
     op.drop_index(op.f("mailing_source_person_id_idx"), table_name="mailing_source")
     op.drop_index(op.f("mailing_source_mailing_id_idx"), table_name="mailing_source")
     op.drop_table("mailing_source")
+    op.drop_index("link_target_idx", table_name="link")
     op.drop_table("link")
     op.drop_index(op.f("import_problem_import_id_idx"), table_name="import_problem")
     op.drop_table("import_problem")
