@@ -17,14 +17,15 @@ _UPDATE_LIST = text("""
     -- blocked_address_email_key_key, recipient_list_idx. The joins must stay hash joins over whole sets: looked up row
     -- by row, a million recipients take a minute instead of seconds. The order of the CASE is the order of the rules.
     WITH brought AS (
-        SELECT s.id AS source_id, m.person_id, NULL AS name, NULL AS email, NULL AS email_key, false AS stated
+        SELECT s.id AS source_id, m.person_id, NULL AS name, NULL AS email, NULL AS email_key, false AS stated,
+               0 AS position
         FROM mailing_source AS s JOIN selection_member AS m USING (selection_id)
         WHERE s.mailing_id = :mailing_id AND s.kind = 'selection'
         UNION ALL
-        SELECT s.id, s.person_id, NULL, NULL, NULL, false FROM mailing_source AS s
+        SELECT s.id, s.person_id, NULL, NULL, NULL, false, 0 FROM mailing_source AS s
         WHERE s.mailing_id = :mailing_id AND s.kind = 'person'
         UNION ALL
-        SELECT s.id, p.id, a.name, a.email, a.email_key, s.consent_basis IS NOT NULL
+        SELECT s.id, p.id, a.name, a.email, a.email_key, s.consent_basis IS NOT NULL, a.position
         FROM mailing_source AS s JOIN source_address AS a ON a.source_id = s.id
         LEFT JOIN LATERAL (
             SELECT id FROM person WHERE person.email_key = a.email_key ORDER BY former_employee, id LIMIT 1
@@ -37,16 +38,17 @@ _UPDATE_LIST = text("""
     ), candidate AS (
         SELECT l.person_id, l.source_id, p.name, coalesce(p.email, '') AS email, p.email_key, p.former_employee,
                true AS known, cs.consent_id, cs.consent_id IS NOT NULL AS consenting, sub.subscribed_at,
-               sub.person_id IS NOT NULL AS is_subscribed
+               sub.person_id IS NOT NULL AS is_subscribed, 0 AS position
         FROM (SELECT person_id, min(source_id) AS source_id FROM brought
               WHERE person_id IS NOT NULL GROUP BY person_id) AS l
         JOIN person AS p ON p.id = l.person_id
         LEFT JOIN consent_state AS cs ON cs.person_id = p.id AND cs.purpose = 'e_marketing' AND cs.given
         LEFT JOIN subscribed AS sub ON sub.person_id = p.id
         UNION ALL
-        SELECT NULL, l.source_id, l.name, l.email, l.email_key, false, l.stated, c.id, l.stated, NULL, l.stated
+        SELECT NULL, l.source_id, l.name, l.email, l.email_key, false, l.stated, c.id, l.stated, NULL, l.stated,
+               l.position
         FROM (SELECT DISTINCT ON (coalesce(email_key, email)) * FROM brought
-              WHERE person_id IS NULL ORDER BY coalesce(email_key, email), stated DESC, source_id) AS l
+              WHERE person_id IS NULL ORDER BY coalesce(email_key, email), stated DESC, source_id, position) AS l
         LEFT JOIN LATERAL (SELECT max(id) AS id FROM consent WHERE consent.email_key = l.email_key) AS c ON l.stated
     ), judged AS (
         SELECT c.*, CASE
@@ -61,7 +63,7 @@ _UPDATE_LIST = text("""
     ), wanted AS (
         SELECT j.*, coalesce(person_id::text, 'a' || coalesce(email_key, email)) AS line, CASE
             WHEN why_not IS NULL AND :one_per_address AND row_number() OVER (
-                PARTITION BY email_key, why_not ORDER BY person_id NULLS LAST, source_id) > 1 THEN 'duplicate'
+                PARTITION BY email_key, why_not ORDER BY person_id NULLS LAST, source_id, position) > 1 THEN 'duplicate'
             ELSE why_not
         END AS reason
         FROM judged AS j
@@ -87,7 +89,8 @@ _UPDATE_LIST = text("""
         INSERT INTO recipient (mailing_id, seq, person_id, name, email, email_key, status, reason, source_id,
                                consent_id, subscribed_at)
         SELECT :mailing_id,
-               (SELECT coalesce(max(seq), 0) FROM listed) + row_number() OVER (ORDER BY w.person_id NULLS LAST),
+               (SELECT coalesce(max(seq), 0) FROM listed)
+                   + row_number() OVER (ORDER BY w.person_id NULLS LAST, w.source_id, w.position),
                w.person_id, w.name, w.email, w.email_key,
                CASE WHEN w.reason IS NULL THEN 'ready' ELSE 'blocked' END, w.reason, w.source_id,
                w.consent_id, w.subscribed_at
