@@ -57,8 +57,8 @@ def full_name(first: str | None, last: str | None) -> str:
 def merged(old: Line, line: Line, *, only_empty: bool = False) -> dict[str, Any]:
     """Return `old` with the line's fields laid over it; with `only_empty`, only over fields that hold nothing.
 
-    `extra` is merged by field, and null removes one (RFC 7396). A valid address or number never gives way to one that is
-    not. The full name follows first and last name for as long as it was made of them.
+    `extra` is merged by field, and null removes one (RFC 7396). A valid address or number never gives way to one that
+    is not. The full name follows first and last name for as long as it was made of them.
     """
     new = dict(old)
     for field, value in line.items():

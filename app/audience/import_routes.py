@@ -1,0 +1,187 @@
+"""`/v1/imports`: upload, and what became of it."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path, PureWindowsPath
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from fastapi import Request, Response
+from pydantic import ValidationError
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from app.audience import imports, queries
+from app.audience.errors import BrokenUpload, EmptyFile, ImportNotFound, InvalidImport, WrongFileType
+from app.audience.import_reading import refuse_unreadable
+from app.audience.models import Import, ImportProblem
+from app.audience.schemas import ImportFields, ImportOut, ImportProblemOut
+from app.audience.sheet_row import UnreadableFile
+from app.contacts.addresses import clean_text
+from app.platform.auth import ContactsRead, ContactsWrite
+from app.platform.errors import InvalidField, TooLarge, declare
+from app.platform.http import Session, router
+from app.platform.pages import Cursor, Limit, Page, page_of, read_cursor
+
+routes = router(prefix="/v1/imports", tag="imports")
+
+FORM_OCTETS = 256 * 1024  # what the other fields and the form's own lines may take
+_FIELDS = 20
+
+
+def _form_schema() -> dict[str, Any]:
+    """Return the form as OpenAPI shows it: a field of a form is there or not, never null."""
+    schema = ImportFields.model_json_schema()
+    enumerations = schema.pop("$defs", {})
+    properties: dict[str, Any] = {
+        "file": {"type": "string", "format": "binary", "description": "CSV, TXT or XLSX with one person per row"}
+    }
+    for name, field in schema["properties"].items():
+        kind = next(iter(field.pop("anyOf", [field])))
+        kind = enumerations[kind["$ref"].rpartition("/")[2]] if "$ref" in kind else kind
+        about = {key: value for key, value in field.items() if key != "$ref" and value is not None}
+        properties[name] = kind | about
+    return schema | {"properties": properties, "required": ["file"]}
+
+
+def show(shown: Import) -> ImportOut:
+    """Return an import as the API shows it."""
+    return ImportOut(**shown.model_dump(), unchanged=imports.unchanged(shown))
+
+
+def show_problem(problem: ImportProblem) -> ImportProblemOut:
+    """Return a problem as the API shows it."""
+    return ImportProblemOut(**problem.model_dump())
+
+
+class _OverLimit(MultiPartException):
+    """More came than may; a MultiPartException makes the parser close its files."""
+
+
+@asynccontextmanager
+async def _received(request: Request, limit: int) -> AsyncIterator[tuple[UploadFile, ImportFields]]:
+    """Take in the form while it comes, the file to disk; raises BrokenUpload, TooLarge and InvalidImport."""
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise BrokenUpload("Send the file as multipart/form-data, in a field named `file`.")
+    if int(request.headers.get("content-length", "0")) > limit + FORM_OCTETS:
+        raise _too_large(limit)
+    parser = MultiPartParser(request.headers, _limited(request, limit), max_files=1, max_fields=_FIELDS)
+    try:
+        form = await parser.parse()
+    except _OverLimit as error:
+        raise _too_large(limit) from error
+    except (MultiPartException, KeyError) as error:
+        raise BrokenUpload("The form cannot be read: it is not multipart/form-data as RFC 7578 has it.") from error
+    try:
+        upload = form.get("file")
+        if not isinstance(upload, UploadFile):
+            detail = "The form has no file in the field `file`."
+            raise InvalidImport(detail, errors=[InvalidField(pointer="#/file", detail=detail)])
+        yield upload, _fields({name: str(value) for name, value in form.items() if name != "file"})
+    finally:
+        await form.close()
+
+
+async def _limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
+    octets = 0
+    async for piece in request.stream():
+        octets += len(piece)
+        if octets > limit + FORM_OCTETS:
+            raise _OverLimit("over the limit")
+        yield piece
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"The file is over the limit of {limit >> 20} MiB; split it, or raise BUDSTIKKE_UPLOAD_LIMIT_MB.")
+
+
+def _fields(form: dict[str, str]) -> ImportFields:
+    told: dict[str, Any] = {name: value for name, value in form.items() if value}
+    try:
+        if "mapping" in told:
+            told["mapping"] = json.loads(told["mapping"])
+        return ImportFields.model_validate(told)
+    except ValidationError as error:
+        faults = [
+            InvalidField(
+                pointer="/".join(("#", *map(str, each["loc"]))), detail=each["msg"].removeprefix("Value error, ")
+            )
+            for each in error.errors(include_url=False, include_context=False, include_input=False)
+        ]
+    except ValueError as error:
+        faults = [InvalidField(pointer="#/mapping", detail=f"This is no JSON object: {error}.")]
+    raise InvalidImport(f"{len(faults)} field(s) of the form are wrong.", errors=faults)
+
+
+async def _check_kind(upload: UploadFile) -> None:
+    """Refuse what is no sheet before it is kept; raises WrongFileType, EmptyFile and TooLarge."""
+    with TemporaryDirectory(prefix="budstikke-upload-") as folder:
+        path = Path(folder) / "sheet"
+        try:
+            await asyncio.to_thread(_check_copy, upload, path)
+        except UnreadableFile as refusal:
+            kinds = {"empty_file": EmptyFile, "too_large": TooLarge}
+            raise kinds.get(refusal.code, WrongFileType)(refusal.detail) from refusal
+    await upload.seek(0)
+
+
+def _check_copy(upload: UploadFile, path: Path) -> None:
+    upload.file.seek(0)
+    with path.open("wb") as copy:
+        shutil.copyfileobj(upload.file, copy)
+    refuse_unreadable(path)
+
+
+@routes.post(
+    "", operation_id="create_import", status_code=202, summary="Import a file of persons",
+    responses=declare(BrokenUpload, TooLarge, WrongFileType, EmptyFile, InvalidImport),
+    openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _form_schema()}}}},
+)  # fmt: skip
+async def create_import(caller: ContactsWrite, session: Session, request: Request, response: Response) -> ImportOut:
+    """Upload a CSV, TXT or XLSX file (multipart/form-data); its rows become persons in the background.
+
+    `Location` names the operation to watch. Encoding, delimiter, headings and columns are found out, or told by
+    `mapping`. Persons are matched by external id, then by address. Every row ends as a person, an update or a named
+    problem. What is no such file is refused at once, the rest by a failed operation; then nothing was imported.
+    """
+    limit = request.app.state.settings.upload_limit_mb << 20
+    async with _received(request, limit) as (upload, fields):
+        await _check_kind(upload)
+        file_name = clean_text(PureWindowsPath(upload.filename or "").name, 200) or "file"
+        started = await imports.start_import(session, file_name=file_name, source=upload, limit=limit, fields=fields)
+    response.headers["Location"] = f"/v1/operations/{started.operation_id}"
+    return show(started)
+
+
+@routes.get("", operation_id="list_imports", responses=declare(), summary="List imports")
+async def list_imports(
+    caller: ContactsRead, session: Session, limit: Limit = 50, cursor: Cursor = None
+) -> Page[ImportOut]:
+    """List imports, oldest first."""
+    rows = await queries.page_of_imports(session, after=read_cursor(cursor), limit=limit)
+    return Page[ImportOut](**page_of(rows, limit=limit, show=show))
+
+
+@routes.get("/{import_id}", operation_id="get_import", responses=declare(ImportNotFound), summary="Get an import")
+async def get_import(caller: ContactsRead, session: Session, import_id: int) -> ImportOut:
+    """Return what the file turned out to be, and how many rows were done so far, with what outcome."""
+    return show(await imports.read_import(session, import_id=import_id))
+
+
+@routes.get(
+    "/{import_id}/problems", operation_id="list_import_problems", responses=declare(ImportNotFound),
+    summary="List the problems of an import",
+)  # fmt: skip
+async def list_import_problems(
+    caller: ContactsRead, session: Session, import_id: int, rejected: bool | None = None,  # noqa: FBT001 - a filter
+    limit: Limit = 50, cursor: Cursor = None,
+) -> Page[ImportProblemOut]:  # fmt: skip
+    """List what is wrong with rows, in the file's order; `rejected` shows only those that became no person, or not."""
+    await imports.read_import(session, import_id=import_id)
+    rows = await queries.page_of_problems(
+        session, import_id=import_id, rejected=rejected, after=read_cursor(cursor), limit=limit
+    )
+    return Page[ImportProblemOut](**page_of(rows, limit=limit, show=show_problem))

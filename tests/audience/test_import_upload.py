@@ -1,0 +1,144 @@
+"""`POST /v1/imports`: what is taken in, and what is refused at once."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+CSV = b"Navn;E-post\r\nKari Nordmann;kari@nordlys.example\r\n"
+DATA = Path(__file__).parent.parent / "data"
+
+
+async def upload(client, content: bytes, *, name: str = "persons.csv", **fields):
+    return await client.post("/v1/imports", files={"file": (name, content)}, data=fields)
+
+
+def zipped(name: str) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(name, "content")
+    return packed.getvalue()
+
+
+async def test_an_upload_is_accepted_with_an_operation_to_watch(client, session):
+    answer = await upload(client, CSV, name="C:/exports/persons.csv", existing="fill_empty")
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["file_name"] == "persons.csv"
+    assert answer.json()["existing"] == "fill_empty"
+    operation = (await client.get(answer.headers["location"])).json()
+    assert (operation["kind"], operation["state"]) == ("import", "waiting")
+    jobs = (await session.exec(text("SELECT job, args FROM outbox"))).all()
+    assert [tuple(job) for job in jobs] == [("import.run", {"import_id": answer.json()["id"]})]
+    assert (await client.get(f"/v1/imports/{answer.json()['id']}")).json()["rows"] == 0
+    assert len((await client.get("/v1/imports")).json()["items"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"%PDF-1.7\n...", "a PDF document"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(100), "a PNG image"),
+        (zipped("readme.txt"), "a zip archive without a workbook"),
+        (zipped("word/document.xml"), "a Word document"),
+        (b"PK\x03\x04 cut short", "damaged"),
+        (b"<!DOCTYPE html><table>", "a web page"),
+        (bytes(range(256)) * 400, "binary data"),
+        (b"x" * 2_000_000, "does not end within"),
+    ],
+)
+async def test_what_is_no_sheet_is_refused_and_nothing_is_kept(client, session, content, words):
+    answer = await upload(client, content)
+    assert answer.status_code == 415
+    assert words in answer.json()["detail"]
+    for table in ("stored_file", "import", "operation", "outbox"):
+        assert (await session.exec(text(f"SELECT count(*) FROM {table}"))).scalar_one() == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf\r\n", b"   \n\n"])
+async def test_an_empty_file_is_refused(client, content):
+    answer = await upload(client, content)
+    assert answer.status_code == 422
+    assert answer.json()["type"] == "urn:budstikke:problem:empty-file"
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_file_over_the_limit_is_refused_whether_its_size_is_told_or_not(client, app, settings, told):
+    app.state.settings = settings.model_copy(update={"upload_limit_mb": 1})
+    line = b"kari@nordlys.example\r\n"
+    form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n'
+
+    async def pieces():
+        yield form
+        for _ in range(100_000):
+            yield line
+        yield b"\r\n--x--\r\n"
+
+    content = form + line * 100_000 + b"\r\n--x--\r\n" if told else pieces()
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    answer = await client.post("/v1/imports", content=content, headers=headers)
+    assert answer.status_code == 413
+    assert "limit of 1 MiB" in answer.json()["detail"]
+
+
+async def test_a_file_just_over_the_limit_is_refused_too(client, app, settings, session):
+    app.state.settings = settings.model_copy(update={"upload_limit_mb": 1})
+    answer = await upload(client, b"kari@nordlys.example\r\n" * 48_000)
+    assert answer.status_code == 413
+    assert (await session.exec(text("SELECT count(*) FROM stored_piece"))).scalar_one() == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer"),
+    [
+        ({"mapping": "{"}, "#/mapping"),
+        ({"mapping": "[1]"}, "#/mapping"),
+        ({"mapping": '{"1": 2}'}, "#/mapping/1"),
+        ({"existing": "perhaps"}, "#/existing"),
+        ({"selection_id": "987654321"}, "#/selection_id"),
+        ({"consent_basis": "consent"}, "#"),
+        ({"consent_basis": "consent", "consent_source": "fair", "consent_date": "2999-01-01"}, "#"),
+        ({"colour": "red"}, "#/colour"),
+    ],
+)
+async def test_a_field_that_is_wrong_is_named(client, fields, pointer):
+    answer = await upload(client, CSV, **fields)
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+
+
+async def test_what_is_no_form_with_a_file_is_refused(client):
+    assert (await client.post("/v1/imports", json={})).status_code == 400
+    headers = {"Content-Type": "multipart/form-data"}
+    assert (await client.post("/v1/imports", content=b"x", headers=headers)).status_code == 400
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    assert (await client.post("/v1/imports", content=b"no form", headers=headers)).status_code in {400, 422}
+    assert (await client.post("/v1/imports", files={"other": ("a.csv", CSV)})).status_code == 422
+
+
+async def test_a_workbook_is_taken_in(client):
+    answer = await upload(client, (DATA / "contacts-5000.xlsx").read_bytes(), name="contacts.xlsx")
+    assert answer.status_code == 202
+
+
+async def test_a_repeated_upload_with_its_idempotency_key_starts_one_import(client):
+    for _ in range(2):
+        headers = {"Idempotency-Key": "4711"}
+        answer = await client.post("/v1/imports", files={"file": ("a.csv", CSV)}, headers=headers)
+        assert answer.status_code == 202
+    assert len((await client.get("/v1/imports")).json()["items"]) == 1
+
+
+async def test_the_contract_shows_the_form(client):
+    route = (await client.get("/openapi.json")).json()["paths"]["/v1/imports"]["post"]
+    properties = route["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
+    assert properties["file"]["format"] == "binary"
+    assert properties["existing"]["enum"] == ["overwrite", "fill_empty", "skip"]
+    assert "$ref" not in str(properties)
+    assert {"202", "400", "413", "415", "422"} <= set(route["responses"])
+
+
+async def test_an_import_that_is_not_there_is_not_found(client):
+    assert (await client.get("/v1/imports/987654321")).status_code == 404
+    assert (await client.get("/v1/imports/987654321/problems")).status_code == 404
