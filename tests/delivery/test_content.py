@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from app.delivery.replies import Outcome, is_hard, is_local
 from app.delivery.smtp.account import Pipelining
-from app.delivery.smtp.wire import Offer, ReplyReader, body, refuse
+from app.delivery.smtp.wire import Offer, ReplyReader, Stuffed, body, refuse
 from tests.delivery.feeds import ListFeed, message, send
 from tests.delivery.smtp_server import SmtpServer
 
@@ -34,6 +34,10 @@ def test_stuffed_body_reads_back_as_the_content(lines, ended):
     read, rest = unstuff(body(content) + b"MAIL FROM:<>\r\n")
     assert read == (content if not content or content.endswith(b"\r\n") else content + b"\r\n")
     assert rest == b"MAIL FROM:<>\r\n"
+
+
+def test_content_that_is_vouched_for_is_not_touched():
+    assert body(Stuffed(b"a\r\n..b\r\n")) == b"a\r\n..b\r\n.\r\n"
 
 
 def test_dot_after_a_bare_line_feed_cannot_end_the_message():

@@ -79,7 +79,7 @@ def _hand_over(client: aiosmtplib.SMTP, account: SmtpAccount, feed: Feed) -> Smt
     )
     connection = SmtpConnection(transport, feed, account, offer)
     transport.set_protocol(connection)
-    connection.begin()
+    connection.wake()
     return connection
 
 

@@ -54,7 +54,7 @@ class SmtpConnection(asyncio.Protocol):
     # What the pipeline may ask
 
     def wake(self) -> None:
-        """Look for messages again: the feed has some after it had said None."""
+        """Look for messages, at first and again when the feed has some after it had said None."""
         if not self._busy:
             self._run(b"")
 
@@ -96,10 +96,6 @@ class SmtpConnection(asyncio.Protocol):
             self._end(EndReason.CLOSED_BY_SERVER, "the server closed the connection" if exc is None else str(exc))
         if not self.closed.done() and self._end_value is not None:
             self.closed.set_result(self._end_value)
-
-    def begin(self) -> None:
-        """Send the first envelope, once the transport has this protocol."""
-        self._run(b"")
 
     # The machine
 
@@ -342,10 +338,10 @@ class SmtpConnection(asyncio.Protocol):
             self._end(self._quitting, "said goodbye")
         elif self._current is None and self._next is None and not self._expected:
             self._say_quit(EndReason.IDLE)
-        elif self._go_ahead or (self._current is not None and self._patience.is_body_held()):
-            self._end(EndReason.TIMED_OUT, "the server stopped reading", stuck=True)
         else:
-            self._end(EndReason.TIMED_OUT, "the server did not reply in time")
+            stuck = self._go_ahead or (self._current is not None and self._patience.is_body_held())
+            text = "the server stopped reading" if stuck else "the server did not reply in time"
+            self._end(EndReason.TIMED_OUT, text, stuck=stuck)
 
     def _settle_next(self, result: SendResult) -> None:
         envelope, self._next, self._refusal, self._prepared = self._next, None, None, None

@@ -34,7 +34,10 @@ class Feed(Protocol):
         ...
 
     def content(self, envelope: Envelope) -> bytes:
-        """Build the message: CRLF lines, at most 998 octets each, 7-bit. Dots are looked after by the connection."""
+        """Build the message: CRLF lines, at most 998 octets each, 7-bit.
+
+        The connection stuffs dots; content marked `wire.Stuffed` spares it the search.
+        """
         ...
 
     def start(self, envelope: Envelope) -> bool:
@@ -56,7 +59,7 @@ class EndReason(StrEnum):
     DRAINED = "drained"  # as asked by `drain`
     FULL_COUNT = "full_count"  # the account's messages per connection were sent
     ABORTED = "aborted"  # as asked by `abort`
-    LEASE_GONE = "lease_gone"  # the feed refused a start
+    LEASE_GONE = "lease_gone"  # the feed refused a start: the lease is gone, or the journal is full
     CLOSED_BY_SERVER = "closed_by_server"  # 421, FIN or RST
     TIMED_OUT = "timed_out"
     OUT_OF_STEP = "out_of_step"  # replies that make no sense: nothing on this connection can be trusted
