@@ -1,6 +1,6 @@
 """What can be wrong with selections and imports."""
 
-from app.platform.errors import BadRequest, Invalid, NotFound, UnsupportedMedia
+from app.platform.errors import Invalid, NotFound, UnsupportedMedia
 
 
 class SelectionNotFound(NotFound):
@@ -21,7 +21,7 @@ class ImportNotFound(NotFound):
     slug, title = "import-not-found", "No such import"
 
 
-class BrokenUpload(BadRequest):
+class BrokenUpload(Invalid):
     """The upload cannot be read as multipart/form-data with a file in it."""
 
     slug, title = "broken-upload", "Broken upload"

@@ -19,8 +19,9 @@ def person_line(contact: ContactRow, *, company_ids: Mapping[str, int], default_
     """Return the fields that the row tells of a person; an empty cell tells nothing, so that it clears nothing."""
     line: dict[str, Any] = {field: value for field in _SAME if (value := getattr(contact, field))}
     line |= contact.texts
-    if contact.name and contact.name != full_name(contact.first_name, contact.last_name):
-        line["name"] = contact.name
+    whole = contact.first_name and contact.last_name
+    if contact.name and (whole or contact.name != full_name(contact.first_name, contact.last_name)):
+        line["name"] = contact.name  # else half a name would take the place of a whole one
     if contact.email is not None:
         line["email"], line["email_key"] = contact.email.address, contact.email.key
     elif contact.email_text:

@@ -26,7 +26,7 @@ from app.platform.errors import InvalidField, TooLarge, declare
 from app.platform.http import Session, router
 from app.platform.pages import Cursor, Limit, Page, page_of, read_cursor
 
-routes = router(prefix="/v1/imports", tag="imports")
+routes = router(prefix="/v1/imports", tag="imports", max_body_size=None)  # main knows the limit: it is a setting
 
 FORM_OCTETS = 256 * 1024  # what the other fields and the form's own lines may take
 _FIELDS = 20

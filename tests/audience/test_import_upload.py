@@ -71,8 +71,8 @@ async def test_a_file_over_the_limit_is_refused_whether_its_size_is_told_or_not(
 
     async def pieces():
         yield form
-        for _ in range(100_000):
-            yield line
+        for _ in range(100):
+            yield line * 1000
         yield b"\r\n--x--\r\n"
 
     content = form + line * 100_000 + b"\r\n--x--\r\n" if told else pieces()
@@ -109,11 +109,11 @@ async def test_a_field_that_is_wrong_is_named(client, fields, pointer):
 
 
 async def test_what_is_no_form_with_a_file_is_refused(client):
-    assert (await client.post("/v1/imports", json={})).status_code == 400
+    assert (await client.post("/v1/imports", json={})).status_code == 422
     headers = {"Content-Type": "multipart/form-data"}
-    assert (await client.post("/v1/imports", content=b"x", headers=headers)).status_code == 400
+    assert (await client.post("/v1/imports", content=b"x", headers=headers)).status_code == 422
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
-    assert (await client.post("/v1/imports", content=b"no form", headers=headers)).status_code in {400, 422}
+    assert (await client.post("/v1/imports", content=b"no form", headers=headers)).status_code == 422
     assert (await client.post("/v1/imports", files={"other": ("a.csv", CSV)})).status_code == 422
 
 
@@ -136,7 +136,7 @@ async def test_the_contract_shows_the_form(client):
     assert properties["file"]["format"] == "binary"
     assert properties["existing"]["enum"] == ["overwrite", "fill_empty", "skip"]
     assert "$ref" not in str(properties)
-    assert {"202", "400", "413", "415", "422"} <= set(route["responses"])
+    assert {"202", "413", "415", "422"} <= set(route["responses"])
 
 
 async def test_an_import_that_is_not_there_is_not_found(client):
