@@ -20,7 +20,7 @@ from app.platform.settings import Settings
 from app.platform.telemetry import log, set_up_logging
 from app.platform.tokens import TokenKey
 from workers.context import Context, JobFunction, run_job
-from workers.jobs import bounces, sending
+from workers.jobs import bounces, imports, sending
 from workers.relay import relay
 from workers.watch import watch
 
@@ -28,6 +28,7 @@ JOB_TIMEOUT = 3600  # seconds; leases in PostgreSQL recover what dies, so this b
 DRAIN_SECONDS = 20.0  # how long running jobs may take to come to a good place at SIGTERM
 
 JOBS: dict[str, JobFunction] = {
+    Job.IMPORT_RUN: imports.run_import,
     Job.MAILING_PREPARE: sending.prepare_mailing,
     Job.LIST_UPDATE: sending.update_list,
     Job.DISPATCH_SEND: sending.send_dispatch,
