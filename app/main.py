@@ -10,6 +10,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.types import ASGIApp
 
 from app import tables
+from app.audience.import_routes import routes as import_routes
+from app.audience.routes import routes as selection_routes
 from app.bounces.routes import routes as bounces_routes
 from app.consent.routes import routes as consent_routes
 from app.contacts.routes import routes as contacts_routes
@@ -41,6 +43,7 @@ ROUTERS = (
     operation_routes,
     contacts_routes,
     consent_routes,
+    selection_routes,
     content_routes,
     mailing_routes,
     verb_routes,
@@ -86,6 +89,7 @@ def create_app(
     tracking = Tracking(settings, database=app.state.database, tokens=app.state.tokens, metrics=app.state.metrics)
     for routes in ROUTERS:
         app.include_router(routes)
+    app.include_router(import_routes, max_body_size=(settings.upload_limit_mb + 1) << 20)  # and the form around it
     _add_probes(app)
     for path, mounted in (mounts or {}).items():
         app.mount(path, mounted)
