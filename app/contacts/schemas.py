@@ -206,7 +206,12 @@ def _as_it_came(item: Any, _check: ValidatorFunctionWrapHandler) -> Any:
 class PersonBulk(BaseModel):
     """Persons to create or change. Each item is checked by itself."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"items": [{"external_id": "CRM-1", "name": "Kari Nordmann", "email": "kari@example.com"}]}]
+        },
+    )
 
     items: list[Annotated[PersonBulkItem, WrapValidator(_as_it_came)]] = Field(min_length=1, max_length=BULK_LIMIT)
 
@@ -214,7 +219,9 @@ class PersonBulk(BaseModel):
 class CompanyBulk(BaseModel):
     """Companies to create or change. Each item is checked by itself."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"items": [{"external_id": "C-1", "name": "Nordlys Bygg AS"}]}]}
+    )
 
     items: list[Annotated[CompanyBulkItem, WrapValidator(_as_it_came)]] = Field(min_length=1, max_length=BULK_LIMIT)
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, field_validator, model_validator
 
 from app.contacts.addresses import InvalidEmail, normalise_email
 from app.content.schemas import Content, Name, Subject
@@ -108,9 +108,12 @@ class ContentIn(BaseModel):
     text: Content | None = Field(default=None, description="The text part; derived from the HTML when null")
 
 
-class ContentOut(ContentIn):
+class ContentOut(BaseModel):
     """The content of a mailing."""
 
+    subject: str
+    html: str
+    text: str | None
     template_id: int | None
 
 
@@ -200,6 +203,10 @@ class PreviewOut(BaseModel):
     size: int = Field(description="Octets of the whole message")
 
 
+_LIST = {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MAX_TEST_ADDRESSES}
+TestAddresses = Annotated[list[str], WithJsonSchema({"anyOf": [{"type": "string"}, _LIST], "title": "Addresses"})]
+
+
 class MessageTest(BaseModel):
     """Where a test goes, and whose merge values it shows."""
 
@@ -207,7 +214,9 @@ class MessageTest(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"addresses": "me@example.com; you@example.com"}]}
     )
 
-    addresses: list[str] = Field(min_length=1, max_length=MAX_TEST_ADDRESSES, description="A list, or text with `;`")
+    addresses: TestAddresses = Field(
+        min_length=1, max_length=MAX_TEST_ADDRESSES, description="A list, or text with `;`"
+    )
     recipient_id: int | None = Field(
         default=None, description="Rendered as this recipient; default: the first ready one"
     )
