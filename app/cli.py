@@ -16,6 +16,8 @@ from pydantic import ValidationError
 
 from app import openapi
 from app.bounces.inbound import serve
+from app.demo.errors import DemoError
+from app.demo.run import run_demo
 from app.doctor import examine
 from app.embedded.errors import EmbeddedError
 from app.embedded.mailpage import mail_page
@@ -75,6 +77,19 @@ def up() -> None:
             typer.echo(f"Admin key:          {stack.admin_key or 'as before'}   (in {stack.admin_key_file})")
         typer.echo("Stop with Ctrl-C.\n")
         stack.supervisor.wait()
+
+
+@cli.command()
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running at the end")] = False,  # noqa: FBT002
+    into: Annotated[Path | None, typer.Option(help="Where its data and summary go; var/demo by default")] = None,
+) -> None:
+    """Play a whole mailing on real input, from import to statistics, and check that the numbers add up."""
+    try:
+        run_demo(ROOT, home=into, keep=keep)
+    except DemoError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
 
 
 @cli.command()
