@@ -21,14 +21,13 @@ from app.demo.run import run_demo
 from app.doctor import examine
 from app.embedded.errors import EmbeddedError
 from app.embedded.mailpage import mail_page
-from app.embedded.postgres import running_postgres_url
 from app.main import create_app
 from app.platform.auth import Scope, create_api_key
 from app.platform.db import Database
 from app.platform.settings import Settings, load_settings, servers_are_configured
 from app.platform.telemetry import set_up_logging
 from app.platform.tokens import TokenKey
-from app.stack import running_stack
+from app.stack import running_settings, running_stack
 
 ROOT = Path(__file__).parent.parent
 DATA_DIR = Path("var/data")
@@ -129,23 +128,20 @@ def inbound() -> None:
 @cli.command()
 def migrate() -> None:
     """Bring the database's schema up to date; safe to run by several processes at once."""
-    command.upgrade(_alembic(_database_settings().database_url), "head")
+    command.upgrade(_alembic(_settings_here().database_url), "head")
 
 
-def _database_settings() -> Settings:
-    """Return the settings, or in embedded mode enough of them to reach the running PostgreSQL."""
-    if os.environ.get("BUDSTIKKE_DATABASE_URL") or servers_are_configured():
+def _settings_here() -> Settings:
+    """Return the settings of the environment, or in embedded mode those of the stack that runs."""
+    if servers_are_configured():
         return load_settings()
-    data_dir = _data_dir()
-    url = running_postgres_url(data_dir)
-    if url is None:
+    settings = running_settings(_data_dir())
+    if settings is None:
         typer.echo(
-            f"Nothing runs on {data_dir}: start it with `budstikke up`, or set BUDSTIKKE_DATABASE_URL.", err=True
+            f"Nothing runs on {_data_dir()}: start it with `budstikke up`, or set BUDSTIKKE_DATABASE_URL.", err=True
         )
         raise typer.Exit(1)
-    secret = (data_dir / "secret-key").read_text(encoding="ascii").strip()
-    known = {"redis_url": "redis://127.0.0.1", "smtp_url": "smtp://127.0.0.1", "public_url": "http://127.0.0.1"}
-    return Settings(database_url=url, secret_key=secret, data_dir=data_dir, **known)  # type: ignore[arg-type]
+    return settings
 
 
 @cli.command()
@@ -158,7 +154,7 @@ def api_key(
     expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
 
     async def make() -> str:
-        database = Database.connect(_database_settings(), name="cli")
+        database = Database.connect(_settings_here(), name="cli")
         try:
             async with database.begin() as session:
                 return await create_api_key(session, name=name, scopes=scope, expires_at=expires_at)
@@ -186,7 +182,7 @@ def write_openapi(
 @cli.command()
 def doctor() -> None:
     """Check database, Redis, SMTP and settings, and say what to do."""
-    settings = load_settings() if servers_are_configured() else _database_settings()
+    settings = _settings_here()
     findings = asyncio.run(examine(settings, alembic=_alembic(settings.database_url)))
     for finding in findings:
         typer.echo(f"{'ok  ' if finding.well else 'BAD '} {finding.subject:14} {finding.seen}")

@@ -5,6 +5,7 @@ processes start.
 """
 
 import asyncio
+import json
 import os
 import secrets
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from app.embedded.catcher import make_maildir
 from app.embedded.ports import free_port, listening
+from app.embedded.postgres import running_postgres_url
 from app.embedded.process import Child
 from app.embedded.supervisor import Supervisor
 from app.platform.auth import Scope, create_api_key
@@ -22,6 +24,7 @@ from app.platform.db import Database
 from app.platform.settings import Settings, load_settings, servers_are_configured
 
 DEFAULT_PORT = 8000
+RUNNING = "running.json"  # the settings of the embedded servers, for commands beside a running `up`
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ def running_stack(data_dir: Path, *, port: int | None = None) -> Iterator[Stack]
     with Supervisor(data_dir) as supervisor:
         environment = _embedded(supervisor, port=port) if embedded else {}
         settings = _settings(environment)
+        if embedded:
+            write_private(supervisor.data_dir / RUNNING, json.dumps(environment))
         supervisor.run(_child("migrate", "app.cli", "migrate", env=environment))
         key_file = supervisor.data_dir / "admin-key"
         admin_key = _first_admin_key(settings, key_file) if embedded else None
@@ -109,6 +114,14 @@ def _settings(environment: Mapping[str, str]) -> Settings:
     if not environment:
         return load_settings()
     return Settings(**{name.removeprefix("BUDSTIKKE_").lower(): value for name, value in environment.items()})  # type: ignore[arg-type]
+
+
+def running_settings(data_dir: Path) -> Settings | None:
+    """Return the settings of the embedded stack that runs on the data directory, or None when none does."""
+    file = data_dir / RUNNING
+    if running_postgres_url(data_dir) is None or not file.exists():
+        return None
+    return _settings(json.loads(file.read_text(encoding="utf-8")))
 
 
 def _secret(file: Path) -> str:

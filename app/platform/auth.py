@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import sqlalchemy as sa
 from fastapi import Depends, Request, Security
@@ -121,6 +121,8 @@ async def authenticate(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 ) -> Caller:
     """Return the caller of a request; raises Unauthenticated or TooManyRequests."""
+    if known := getattr(request.state, "caller", None):
+        return cast("Caller", known)
     if credentials is None:
         raise Unauthenticated(
             "Send your API key as `Authorization: Bearer bsk_…`.", headers={"WWW-Authenticate": "Bearer"}
@@ -140,6 +142,11 @@ async def authenticate(
         )
     request.state.caller = caller
     return caller
+
+
+async def check_key(request: Request) -> None:
+    """Raise Unauthenticated or TooManyRequests before anything else is looked at."""
+    await authenticate(request, await _bearer(request))
 
 
 def require(scope: Scope) -> Any:

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.platform import errors
+from app.platform.auth import check_key
 from app.platform.errors import Invalid, InvalidField, PreconditionFailed, Problem
 from app.platform.idempotency import answer_once
 from app.platform.telemetry import Metrics, log
@@ -40,6 +41,7 @@ class Route(APIRoute):
                 request.state.session = session
                 if key is None:
                     return await handle(request)
+                await check_key(request)  # a revoked key gets no old answers
                 return await answer_once(request, session, key, handle)
 
         return answer

@@ -71,13 +71,13 @@ async def answer_once(
             raise Invalid.field("header:Idempotency-Key", "This key was used with another body; take a new key.")
         return Response(found.body, found.status, {**found.headers, REPLAYED: "true"})
     response = await answer(request)
-    if 200 <= response.status_code < 300 and isinstance(response.body, bytes):
+    if 200 <= response.status_code < 300:
         headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
         await session.exec(  # type: ignore[call-overload]
             _KEEP,
             params={
                 "key_hash": key_hash, "request_hash": request_hash, "status": response.status_code,
-                "headers": headers, "body": response.body,
+                "headers": headers, "body": bytes(response.body),
             },
         )  # fmt: skip
     return response
