@@ -166,7 +166,7 @@ class Recorder:
                     return
                 except _YIELDED:
                     continue
-                except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                except Exception as error:  # noqa: BLE001 - a dying connection raises all sorts; events must be kept
                     self._answer_all()
                     log.warning("engagement.database_away", kind=type(error).__name__, waiting=self.waiting)
                     await self._disconnect()

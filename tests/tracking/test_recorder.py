@@ -9,6 +9,7 @@ import pytest
 
 from app.platform.telemetry import Metrics
 from app.tracking.models import EventKind
+from app.tracking.queries import STORE_GROUP
 from app.tracking.recorder import Event, Recorder
 from app.tracking.verdicts import BURST_LINKS, BURST_SECONDS, BURST_SMALLEST_MAILING
 
@@ -218,3 +219,27 @@ async def test_after_any_sequence_verdicts_marks_and_tallies_equal_a_recount(sen
 
 def key(event):
     return event.recipient_id, event.link_id, event.occurred_at, event.method
+
+
+class LosesReplies(Recorder):
+    """Its connection breaks after the server has committed, before the reply is read; every second time."""
+
+    calls = 0
+
+    async def _bounded(self, connection, query, *args):
+        rows = await super()._bounded(connection, query, *args)
+        self.calls += 1
+        if query == STORE_GROUP and self.calls % 2:
+            raise ConnectionResetError
+        return rows
+
+
+async def test_a_group_whose_reply_was_lost_is_stored_once(sent):
+    recorder = LosesReplies(sent.settings, metrics=Metrics())
+    await recorder.start()
+    await asyncio.gather(*[recorder.record(click(number, 2)) for number in range(1, 21)])
+    await recorder.stop()
+    stored = await sent.sql("SELECT count(*), count(DISTINCT recipient_id) FROM engagement")
+    assert tuple(stored[0]) == (20, 20)
+    assert recorder.calls > 3
+    await sent.assert_tallies_equal_a_recount()
