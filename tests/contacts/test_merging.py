@@ -1,5 +1,7 @@
 """Who is meant by a line, and what it changes."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,7 +29,7 @@ def in_batches(found: list[dict], cuts: list[int], existing: Existing) -> tuple[
     drafts: list[Draft] = []
     outcomes: list[Outcome] = []
     edges = sorted({0, len(found), *(cut % (len(found) + 1) for cut in cuts)})
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         stored = [Draft(draft.id, dict(draft.values)) for draft in drafts]
         laid = lay(found[start:end], stored, blank=BLANK_PERSON, existing=existing, by_address=True)
         known = {draft.id: draft for draft in stored}
