@@ -1,0 +1,176 @@
+"""P1: a whole send by the real workers, results durable in PostgreSQL, against Postfix's smtp-source.
+
+The clock runs from when the mailing is frozen and its senders are enqueued until the last recipient's result is
+committed: the workers' pick-up and their last flush are in it.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from app.mailings import service as mailings
+from app.mailings.composing import Composer, preview_mailing
+from app.platform.db import Database
+from app.platform.tokens import TokenKey
+from app.recipients.schemas import SelectionSourceIn
+from tests.bench.audience import add_audience
+from tests.bench.errors import BenchError
+from tests.bench.house import House
+from tests.bench.measuring import BASELINE, OURS, Measured, Run, Target
+from tests.bench.processes import cpu_seconds, peak_rss_mb, running
+from tests.bench.tools import SmtpTools, postfix
+
+RUNS = 3
+MESSAGES = {"small": 10_000, "full": 100_000}
+WORKERS = 1  # one sink takes one core; P4 measures two workers with two sinks
+LOOK_SECONDS = 0.02
+STALLED_SECONDS = 30.0  # without a single result
+
+LINKS = 20
+PARAGRAPHS = 47  # with the text part that is made from them, a message of some 30 KB
+_SENTENCE = (
+    "Vi har samlet det viktigste som skjedde i høst, og noen ord om det som kommer i året som ligger foran oss. "
+)
+
+
+class StalledError(BenchError):
+    """A mailing does not move, or ended otherwise than with every message sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An audience, ready to be written to again and again."""
+
+    house: House
+    database: Database
+    connection: "asyncpg.Connection[Any]"
+    type_id: int
+    selection_id: int
+    messages: int
+
+    @property
+    def composer(self) -> Composer:
+        """What composing needs besides the database."""
+        settings = self.house.settings
+        return Composer(settings=settings, tokens=TokenKey.from_secret(settings.secret_key.get_secret_value()))
+
+
+def newsletter() -> str:
+    """Return HTML with tracked links and merge tags, some 30 KB as a message."""
+    paragraphs = []
+    for number in range(PARAGRAPHS):
+        link = ""
+        if number < LINKS:
+            link = f' <a href="https://www.example.com/saker/{number}?fra=nyhetsbrev">Les mer om sak {number}</a>'
+        paragraphs.append(f'<p style="margin: 0 0 16px">{_SENTENCE * 2}{link}</p>')
+    return (
+        "<!doctype html><html><head><title>Høstnytt</title></head><body><h1>Hei [[customer.firstname]]</h1>"
+        f"{''.join(paragraphs)}<p>Sendt til [[customer.email]]. "
+        '<a href="[[link.unsubscribe]]">Meld deg av</a></p></body></html>'
+    )
+
+
+async def measure(house: House, size: str) -> Measured:
+    """Measure with Postfix's tools."""
+    return await measure_with(house, postfix(), messages=MESSAGES[size], runs=RUNS)
+
+
+async def measure_with(house: House, smtp: SmtpTools, *, messages: int, runs: int) -> Measured:
+    """Measure both sides in turn, on one sink."""
+    connection = await house.connect()
+    database = Database.connect(house.settings, name="bench")
+    workers = house.workers(WORKERS, smtp_url=smtp.sink.url)
+    measured: list[Run] = []
+    try:
+        type_id, selection_id = await add_audience(connection, persons=messages)
+        prepared = Prepared(house, database, connection, type_id, selection_id, messages)
+        with (
+            running(smtp.sink.child, directory=house.directory) as [sink],
+            running(*workers, directory=house.directory) as processes,
+        ):
+            pids = [process.pid for process in processes]
+            for _ in range(runs):
+                mailing_id, octets = await _compose(prepared)
+                measured.append(await _run_baseline(smtp, messages=messages, octets=octets, sink=sink.pid))
+                measured.append(await _run_ours(prepared, mailing_id, workers=pids, sink=sink.pid))
+    finally:
+        await connection.close()
+        await database.close()
+    settings = {
+        "messages": messages, "octets": octets, "links": LINKS, "workers": WORKERS,
+        "connections": house.settings.smtp_connections, "senders": house.settings.senders,
+    }  # fmt: skip
+    return Measured(measured, settings)
+
+
+async def _compose(prepared: Prepared) -> tuple[int, int]:
+    """Make a mailing to the audience with its list; return its id and the size of a message in octets."""
+    async with prepared.database.begin() as session:
+        setup = {
+            "name": "Høstnytt", "from_name": "Nordlys", "from_email": "post@nordlys.example", "language": "nb",
+            "subscription_type_id": prepared.type_id,
+        }  # fmt: skip
+        mailing = await mailings.create_mailing(session, fields=setup)
+        content = {"subject": "Høstnytt til [[customer.firstname]]", "html": newsletter(), "text": None}
+        await mailings.change_content(session, mailing=mailing, fields=content)
+        source = SelectionSourceIn(kind="selection", selection_id=prepared.selection_id)
+        await mailings.add_source(session, mailing=mailing, source=source, recorded_by="bench")
+        await mailings.update_list(session, mailing=mailing)
+        shown = await preview_mailing(session, mailing=mailing, composer=prepared.composer, recipient_id=None)
+        return mailing.id, shown.size
+
+
+async def _run_baseline(smtp: SmtpTools, *, messages: int, octets: int, sink: int) -> Run:
+    sink_before, began = cpu_seconds(sink), time.monotonic()
+    await smtp.source(messages, octets)
+    seconds = time.monotonic() - began
+    sink_us = (cpu_seconds(sink) - sink_before) / messages * 1e6
+    return Run(BASELINE, messages / seconds, seconds, further={"sink_cpu_us": sink_us})
+
+
+async def _run_ours(prepared: Prepared, mailing_id: int, *, workers: list[int], sink: int) -> Run:
+    groups = {"worker": workers, "postgres": [prepared.house.postgres_pid], "sink": [sink]}
+    async with prepared.database.begin() as session:
+        await mailings.send(session, mailing_id=mailing_id, composer=prepared.composer)
+    await _until(prepared, mailing_id, lambda state, _: state not in ("preparing", "draft"))
+    before = {name: cpu_seconds(*pids) for name, pids in groups.items()}
+    await _until(prepared, mailing_id, lambda _, sent: sent == prepared.messages)
+    ended_at = time.time()
+    each = {name: (cpu_seconds(*pids) - before[name]) / prepared.messages * 1e6 for name, pids in groups.items()}
+    sink_us = each.pop("sink")
+    started_at = await prepared.connection.fetchval("SELECT started_at FROM mailing WHERE id = $1", mailing_id)
+    await _until(prepared, mailing_id, lambda state, _: state == "finished")
+    return Run(
+        OURS,
+        prepared.messages / (ended_at - started_at.timestamp()),
+        ended_at - started_at.timestamp(),
+        cpu_us=each,
+        peak_rss_mb=peak_rss_mb(workers),
+        further={"sink_cpu_us": sink_us},
+    )
+
+
+async def _until(prepared: Prepared, mailing_id: int, reached: Callable[[str, int], bool]) -> None:
+    """Wait until the mailing's state and number of messages sent are as wanted; raises StalledError."""
+    query = """
+        SELECT state, state_reason, coalesce((
+            SELECT value FROM recipient_tally WHERE mailing_id = mailing.id AND name = 'sent'
+        ), 0) AS sent FROM mailing WHERE id = $1
+    """
+    seen, moved_at = None, time.monotonic()
+    while not reached((row := await prepared.connection.fetchrow(query, mailing_id))["state"], row["sent"]):
+        if row != seen:
+            seen, moved_at = row, time.monotonic()
+        if time.monotonic() - moved_at > STALLED_SECONDS or row["state"] in ("stopped", "failed", "cancelled"):
+            raise StalledError(
+                f"The mailing is {row['state']} with {row['sent']} of {prepared.messages} sent: "
+                f"{row['state_reason'] or prepared.house.last_words('worker-1')}"
+            )
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+TARGET = Target("P1", "whole send", "msg/s", 1.0, measure)

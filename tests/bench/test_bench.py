@@ -1,0 +1,81 @@
+"""The bench works: both sides are measured, and what they did is checked. How fast it was means nothing here."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from app.embedded.catcher import prepare_catcher
+from tests.bench import p01_send, p06_click
+from tests.bench.__main__ import main, targets
+from tests.bench.house import fresh_house
+from tests.bench.measuring import BASELINE, OURS, Measured, Run, Target, details_of, summarise, table_of, write
+from tests.bench.stand_ins import click, smtp_tools
+
+
+@pytest.fixture(scope="module")
+def house():
+    with fresh_house(durable=False) as house:
+        yield house
+
+
+async def test_a_send_is_measured_and_every_message_arrives(house):
+    sink = prepare_catcher(house.directory)
+    measured = await p01_send.measure_with(house, smtp_tools(sink), messages=200, runs=1)
+
+    baseline, ours = measured.runs
+    assert (baseline.side, ours.side) == (BASELINE, OURS)
+    assert ours.value == pytest.approx(200 / ours.seconds)
+    assert set(ours.cpu_us) == {"worker", "postgres"}
+    assert 28_000 < measured.settings["octets"] < 32_000
+    caught = await asyncio.to_thread(lambda: list((house.directory / "mail" / "new").iterdir()))
+    assert len(caught) == 400
+    tracked = [file for file in caught if file.read_bytes().count(b"/c/") >= p01_send.LINKS]
+    assert len(tracked) == 200
+
+
+async def test_clicks_are_measured_and_none_is_lost(house):
+    load = p06_click.Load(connections=8, seconds=0.3, recipients=2_000, runs=1)
+    measured = await p06_click.measure_with(house, click, load)
+
+    baseline, ours = measured.runs
+    assert (baseline.side, ours.side) == (BASELINE, OURS)
+    assert ours.further["stored"] == ours.further["answered"] > 8
+
+
+def runs_of(*pairs):
+    return [run for ours, base in pairs for run in (Run(BASELINE, base, 1.0), Run(OURS, ours, 1.0, {"worker": 5.0}))]
+
+
+def test_the_ratio_is_the_median_of_neighbouring_runs(tmp_path: Path):
+    # The machine slows down: the ratios are 0.5, 0.6 and 0.8, the medians' ratio would be 0.6 of 50 to 100 as well.
+    measured = Measured(runs_of((100, 200), (60, 100), (40, 50)), {"messages": 1})
+    result = summarise(P, measured)
+    written = json.loads(write(result, tmp_path).read_text(encoding="utf-8"))
+
+    assert written["ratio"] == 0.6
+    assert (written["value"], written["baseline_value"], written["cpu_us_per_unit"]) == (60, 100, 5)
+    assert list(written) == [
+        "id", "name", "value", "unit", "baseline_value", "ratio", "target", "cpu_us_per_unit", "peak_rss_mb", "runs",
+        "settings",
+    ]  # fmt: skip
+    assert len(written["runs"]) == 6
+    assert table_of([(P, result)]).row_count == 1
+    assert list(details_of(result)) == ["  P0 ours: worker 5 µs CPU"]
+
+
+async def measure_nothing(house, size):
+    return Measured([], {})
+
+
+P = Target("P0", "nothing", "units/s", 0.5, measure_nothing)
+
+
+def test_every_target_is_found_by_its_file():
+    assert {"P1", "P6"} <= set(targets())
+
+
+def test_an_unknown_target_is_named(capsys):
+    assert main(only="P1 P99", size="small") == 2
+    assert "P99" in capsys.readouterr().out
