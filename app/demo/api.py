@@ -1,8 +1,9 @@
 """Calling the API: JSON in and out, lists page by page, operations by their server-sent events."""
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 import httpx2
 
@@ -50,14 +51,22 @@ def every(api: httpx2.Client, path: str, **filters: Any) -> Iterator[Json]:
 
 
 def events(api: httpx2.Client, path: str, *, within: float) -> Iterator[Json]:
-    """Yield the data of each server-sent event until the stream ends; raises TookTooLong after `within` seconds."""
-    deadline = time.monotonic() + within
+    """Yield the data of each server-sent event until the stream ends; raises TookTooLong after `within` seconds.
+
+    Read line by line: comments, which keep a silent stream alive, must not keep us waiting for ever.
+    """
+    deadline, seen = time.monotonic() + within, ""
     try:
-        with api.sse(path, timeout=httpx2.Timeout(30.0, read=_HEARTBEAT)) as source:
-            for event in source:
-                yield cast("Json", event.json())
+        with api.stream("GET", path, timeout=httpx2.Timeout(30.0, read=_HEARTBEAT)) as response:
+            if response.is_error:
+                response.read()
+                raise ApiRefused("GET", path, status=response.status_code, detail=_detail(response))
+            for line in response.iter_lines():
+                if line.startswith("data:"):
+                    seen = line.removeprefix("data:").strip()
+                    yield json.loads(seen)
                 if time.monotonic() > deadline:
-                    raise TookTooLong(f"GET {path}", seconds=within)
+                    raise TookTooLong(f"The last event of GET {path}", seconds=within, seen=seen)
     except httpx2.ReadTimeout as silence:
         raise TookTooLong(f"A sign of life from GET {path}", seconds=_HEARTBEAT) from silence
 

@@ -51,7 +51,7 @@ def check_all(evidence: Evidence) -> list[Check]:
 def _import(evidence: Evidence) -> Iterable[Check]:
     done = evidence.imported
     outcomes = done.created + done.updated + done.unchanged + done.rejected
-    yield Check("every row is a person, an update or a named problem", done.rows, outcomes)
+    yield Check("every row is a person, an update or a problem", done.rows, outcomes)
 
 
 def _list(evidence: Evidence) -> Iterable[Check]:
@@ -77,14 +77,14 @@ def _mail(evidence: Evidence) -> Iterable[Check]:
     blocked = {mailbox(line["email"]) for line in evidence.recipients if line["status"] == "blocked"}
     yield Check("caught messages = sent", statistics["sent"], len(evidence.caught))
     yield Check("caught messages = recipients sent or bounced", len(mailed), len(evidence.caught))
-    yield Check("no address twice", len(evidence.caught), len(caught))
-    yield Check("mail went to exactly those addresses", 0, len(allowed ^ caught.keys()))
+    yield Check("addresses that got it twice", 0, len(evidence.caught) - len(caught))
+    yield Check("addresses mailed wrongly, or wrongly not", 0, len(allowed ^ caught.keys()))
     # A duplicate is blocked because someone else with its address was not: that address has its one message.
-    yield Check("no blocked person got anything", 0, len((blocked - allowed) & caught.keys()))
+    yield Check("blocked persons who got anything", 0, len((blocked - allowed) & caught.keys()))
     withheld = {mailbox(address) for address in (*audience.blocked, audience.former)}
-    yield Check("nor those blocked by hand, nor who has left", 0, len(withheld & caught.keys()))
+    yield Check("mail to addresses blocked by hand, or who has left", 0, len(withheld & caught.keys()))
     strangers = [line for line in mailed if line["person_id"] not in audience.consenting]
-    yield Check("everyone who got it had consented", 0, len(strangers))
+    yield Check("people who got it without consent", 0, len(strangers))
 
 
 def _engagement(evidence: Evidence) -> Iterable[Check]:
@@ -95,13 +95,17 @@ def _engagement(evidence: Evidence) -> Iterable[Check]:
     yield Check("people who clicked", len(played.clickers), statistics["clickers"]["human"])
     by_link = sum(sum(link["clicks"].values()) for link in evidence.links)
     yield Check("clicks, summed over the links", statistics["clicks"]["total"], by_link)
-    yield Check("clicks led where the links point", 0, _astray(evidence))
+    yield Check("clicks that led elsewhere than their link", 0, _astray(evidence))
     unsubscribed = {mailbox(line["email"]) for line in evidence.recipients if line["unsubscribed_at"]}
     yield Check("unsubscribed", len(played.unsubscribed), statistics["unsubscribed"])
-    yield Check("exactly those who meant to", 0, len(unsubscribed ^ {mailbox(one) for one in played.unsubscribed}))
+    yield Check(
+        "unsubscribed wrongly, or wrongly not", 0, len(unsubscribed ^ {mailbox(one) for one in played.unsubscribed})
+    )
     yield Check("bounced", len(played.bounced), sum(statistics["bounced"].values()))
     bounced = {mailbox(address) for address in evidence.hard_bounces}
-    yield Check("who bounced is blocked from now on", 0, len(bounced ^ {mailbox(one) for one in played.bounced}))
+    yield Check(
+        "bounced addresses that are not blocked now", 0, len(bounced ^ {mailbox(one) for one in played.bounced})
+    )
 
 
 def _astray(evidence: Evidence) -> int:

@@ -18,7 +18,7 @@ class TookTooLong(DemoError):  # noqa: N818 - what happened
 
     def __init__(self, what: str, *, seconds: float, seen: str = "") -> None:
         last = f" Last seen: {seen}." if seen else ""
-        super().__init__(f"{what}: not within {seconds:.0f} s.{last} The logs of the demo's data directory tell more.")
+        super().__init__(f"{what}: not within {seconds:.0f} s.{last} The logs, in data/log of the demo, tell more.")
 
 
 class WentWrong(DemoError):  # noqa: N818 - what happened

@@ -161,9 +161,11 @@ def _show_statistics(console: Console, statistics: Json) -> None:
     rows = [(figure, *(statistics[figure][who] for who in ("human", "machine", "total"))) for figure in judged]
     screen.table(console, "Engagement", ("", "people", "machines", "together"), rows)
     counts, rates = statistics["recipients"], statistics["rates"]
+    statuses = {name: number for name, number in counts["by_status"].items() if number and name != "blocked"}
     rows = [
         ("on the list", counts["total"], ""),
-        *((f"  {status}", number, "") for status, number in counts["by_status"].items() if number),
+        *((f"  {status}", number, "") for status, number in statuses.items()),
+        ("  blocked", counts["by_status"]["blocked"], ""),
         *((f"    {reason.replace('_', ' ')}", number, "") for reason, number in counts["blocked_by_reason"].items()),
         ("delivered", statistics["delivered"], f"{rates['delivered']:.1%}"),
         ("opened by people", statistics["openers"]["human"], f"{rates['open']:.1%}"),

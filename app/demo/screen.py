@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-LABEL_WIDTH = 30
+LABEL_WIDTH, CLAIM_WIDTH = 30, 52  # columns
 _TICKS = {"complete": "[green]✓[/]", "incomplete": "[red]✗[/]", "not_started": "[yellow]·[/]"}
 
 
@@ -24,10 +24,18 @@ def line(console: Console, label: str, value: object) -> None:
     console.print(f"  {escape(label):{LABEL_WIDTH}} {escape(str(value))}", highlight=False, soft_wrap=True)
 
 
+def told(value: object) -> str:
+    """Return counts by name, a pair of figures or a figure as one reads it; noughts are left out."""
+    if isinstance(value, Mapping):
+        return (
+            ", ".join(f"{number} {str(name).replace('_', ' ')}" for name, number in value.items() if number) or "none"
+        )
+    return " and ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 def counts(console: Console, label: str, numbers: Mapping[str, int]) -> None:
     """Show counts by name, without those that are nought."""
-    told = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in numbers.items() if number)
-    line(console, label, told or "none")
+    line(console, label, told(numbers))
 
 
 class Bar:
@@ -72,8 +80,8 @@ def steps(console: Console, readiness: Mapping[str, Any]) -> None:
 def verdict(console: Console, claim: str, *, holds: bool, expected: object, found: object) -> None:
     """Show whether a claim holds; if not, what was expected and what was found."""
     mark = "[green]✓[/]" if holds else "[bold red]✗[/]"
-    told = f"{found}" if holds else f"[bold red]expected {escape(str(expected))}, found {escape(str(found))}[/]"
-    console.print(f"  {mark} {escape(claim):54} {told}", highlight=False, soft_wrap=True)
+    seen = told(found) if holds else f"expected {told(expected)}; found {told(found)}"
+    console.print(f"  {mark} {escape(claim):{CLAIM_WIDTH}} {escape(seen)}", highlight=False, soft_wrap=True)
 
 
 def table(console: Console, title: str, headings: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
