@@ -16,7 +16,12 @@ _UPDATE_LIST = text("""
     -- Needs: selection_member_pkey, person_email_key_idx, consent_state_pkey, subscription_pkey,
     -- blocked_address_email_key_key, recipient_list_idx. The joins must stay hash joins over whole sets: looked up row
     -- by row, a million recipients take a minute instead of seconds. The order of the CASE is the order of the rules.
-    WITH brought AS (
+    WITH holder AS (
+        SELECT DISTINCT ON (p.email_key) p.email_key, p.id
+        FROM mailing_source AS s JOIN source_address AS a ON a.source_id = s.id JOIN person AS p USING (email_key)
+        WHERE s.mailing_id = :mailing_id
+        ORDER BY p.email_key, p.former_employee, p.id
+    ), brought AS (
         SELECT s.id AS source_id, m.person_id, NULL AS name, NULL AS email, NULL AS email_key, false AS stated,
                0 AS position
         FROM mailing_source AS s JOIN selection_member AS m USING (selection_id)
@@ -27,9 +32,7 @@ _UPDATE_LIST = text("""
         UNION ALL
         SELECT s.id, p.id, a.name, a.email, a.email_key, s.consent_basis IS NOT NULL, a.position
         FROM mailing_source AS s JOIN source_address AS a ON a.source_id = s.id
-        LEFT JOIN LATERAL (
-            SELECT id FROM person WHERE person.email_key = a.email_key ORDER BY former_employee, id LIMIT 1
-        ) AS p ON true
+        LEFT JOIN holder AS p ON p.email_key = a.email_key
         WHERE s.mailing_id = :mailing_id AND s.kind = 'addresses'
     ), subscribed AS (
         SELECT person_id, min(changed_at) AS subscribed_at FROM subscription
