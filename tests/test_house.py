@@ -54,7 +54,8 @@ def test_the_web_framework_stays_in_routes():
     found = [
         named(path)
         for path in in_slices()
-        if path.name in BELOW_ROUTES and re.search(r"^(from|import) (fastapi|starlette)", path.read_text(), re.MULTILINE)
+        if path.name in BELOW_ROUTES
+        and re.search(r"^(from|import) (fastapi|starlette)", path.read_text(), re.MULTILINE)
     ]
     assert not found
 

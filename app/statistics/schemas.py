@@ -37,7 +37,8 @@ class Statistics(BaseModel):
                         "total": 3, "by_status": {"sent": 2, "blocked": 1}, "blocked_by_reason": {"no_consent": 1},
                     },
                     "sent": 2, "delivered": 2, "bounced": {"hard": 0, "soft": 0}, "unsubscribed": 0, "complained": 0,
-                    "openers": {"human": 1, "machine": 0, "total": 1}, "clickers": {"human": 1, "machine": 0, "total": 1},
+                    "openers": {"human": 1, "machine": 0, "total": 1},
+                    "clickers": {"human": 1, "machine": 0, "total": 1},
                     "opens": {"human": 2, "machine": 0, "total": 2}, "clicks": {"human": 1, "machine": 0, "total": 1},
                     "rates": {
                         "delivered": 1.0, "open": 0.5, "click_through": 0.5, "click_to_open": 1.0, "bounce": 0.0,
