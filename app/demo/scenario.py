@@ -26,7 +26,8 @@ INVALID_ADDRESS = "kari nordmann snabel-a nordlys.example"
 IMPORT_WITHIN, LIST_WITHIN, TEST_WITHIN, SEND_WITHIN = 60.0, 30.0, 30.0, 60.0  # seconds; they take one to five
 
 _HERE = Path(__file__).parent
-_PROBLEMS_SHOWN = 6
+_SHOWN_OF_A_KIND = 3
+_OUTCOMES = ("created", "updated", "unchanged", "rejected")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +70,16 @@ def import_export(api: httpx2.Client, console: Console, *, file: Path) -> Import
     found = done["detected"] or {}
     described = ", ".join(str(found[name]) for name in ("format", "encoding", "delimiter") if found.get(name))
     screen.line(console, "recognised as", described)
-    screen.counts(console, "rows", {name: done[name] for name in ("rows", "created", "updated", "rejected")})
+    screen.counts(console, "its rows", {name: done[name] for name in ("rows", *_OUTCOMES)})
     screen.counts(console, "problems, by kind", Counter(problem["code"] for problem in problems))
-    for problem in _one_of_each(problems)[:_PROBLEMS_SHOWN]:
+    for problem in _some_of_each(problems):
         screen.line(console, f"  row {problem['row_number']}, {problem['field'] or 'whole row'}", problem["detail"])
-    counted = {name: done[name] for name in ("rows", "created", "updated", "unchanged", "rejected")}
-    return Imported(**counted, problems=len(problems))
+    return Imported(**{name: done[name] for name in ("rows", *_OUTCOMES)}, problems=len(problems))
 
 
-def _one_of_each(problems: Sequence[Json]) -> list[Json]:
-    return list({problem["code"]: problem for problem in reversed(problems)}.values())[::-1]
+def _some_of_each(problems: Sequence[Json]) -> list[Json]:
+    kinds = dict.fromkeys(problem["code"] for problem in problems)
+    return [one for kind in kinds for one in [p for p in problems if p["code"] == kind][:_SHOWN_OF_A_KIND]]
 
 
 def choose_audience(api: httpx2.Client, console: Console) -> Audience:

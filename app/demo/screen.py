@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-LABEL_WIDTH, CLAIM_WIDTH = 30, 52  # columns
+LABEL_WIDTH, CLAIM_WIDTH = 32, 52  # columns
 _TICKS = {"complete": "[green]✓[/]", "incomplete": "[red]✗[/]", "not_started": "[yellow]·[/]"}
 
 
