@@ -28,6 +28,12 @@ class Job(StrEnum):
     DISPATCH_SEND = "dispatch.send"
     BOUNCE_READ = "bounce.read"
     TEST_SEND = "test.send"
+    RECIPIENT_UNSUBSCRIBE = "recipient.unsubscribe"
+
+
+EXCLUSIVE = (Job.DISPATCH_SEND,)
+"""Jobs whose dedup key holds while they run, too. For the others it ends when they begin: what happens from then on
+may be too late for them to see, so it needs a job of its own."""
 
 
 class OutboxJob(Row, table=True):
@@ -41,7 +47,7 @@ class OutboxJob(Row, table=True):
 
     job: str
     args: dict[str, Any] = json_field()
-    dedup: str | None = Field(default=None, description="at most one row with this key exists")
+    dedup: str | None = Field(default=None, description="at most one job with this key waits")
     due_at: datetime = moment(default_now=True)
     offered_until: datetime | None = moment(nullable=True)
     lease_until: datetime | None = moment(nullable=True)
