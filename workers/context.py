@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.platform.db import Database
+from app.platform.db import DATABASE_AWAY, Database
+from app.platform.outbox import EXCLUSIVE
 from app.platform.settings import Settings
 from app.platform.telemetry import log
 from app.platform.tokens import TokenKey
@@ -39,6 +40,11 @@ class JobRun:
     attempt: int
     finished: bool = False
 
+    @property
+    def is_last(self) -> bool:
+        """Whether the job is given up if this run fails."""
+        return self.attempt >= MAX_ATTEMPTS
+
     async def finish(self, session: AsyncSession) -> None:
         """Delete the job's row: call it in the job's last transaction, so that work and row end together."""
         await session.exec(_FINISH, params={"id": self.id})  # type: ignore[call-overload]
@@ -54,29 +60,34 @@ class GiveUpError(Exception):
 
 _CLAIM = text("""
     -- Claims a job's row by primary key, unless somebody runs it; nothing comes back then.
-    UPDATE outbox SET lease_until = now() + make_interval(secs => :lease), attempts = attempts + 1
+    UPDATE outbox SET lease_until = now() + make_interval(secs => :lease), attempts = attempts + 1,
+                      dedup = CASE WHEN job = ANY(:exclusive) THEN dedup END
     WHERE id = :id AND failed_at IS NULL AND (lease_until IS NULL OR lease_until < now())
     RETURNING job, args, attempts
-""")
+""").bindparams(sa.bindparam("exclusive", value=[job.value for job in EXCLUSIVE], type_=sa.ARRAY(sa.Text)))
 
 _RENEW = text("UPDATE outbox SET lease_until = now() + make_interval(secs => :lease) WHERE id = :id")
 
 _FINISH = text("DELETE FROM outbox WHERE id = :id")
 
 _POSTPONE = text("""
-    -- A failed run: due again later, or kept for a person to look at.
+    -- A failed run: due again later, or kept for a person to look at; then its key is free for another try.
     UPDATE outbox
     SET lease_until = NULL, offered_until = NULL, last_error = :error,
         due_at = now() + make_interval(secs => power(2, least(attempts, 8))),
-        failed_at = CASE WHEN :final THEN now() END
+        failed_at = CASE WHEN :final THEN now() END, dedup = CASE WHEN :final THEN NULL ELSE dedup END
     WHERE id = :id
 """).bindparams(sa.bindparam("final", type_=sa.Boolean), sa.bindparam("error", type_=sa.Text))
 
 
 async def run_job(context: Context, functions: dict[str, JobFunction], job_id: int) -> None:
     """Run the job of an outbox row, if nobody else does, and delete, postpone or fail the row."""
-    async with context.database.begin() as session:
-        row = (await session.exec(_CLAIM, params={"id": job_id, "lease": LEASE_SECONDS})).one_or_none()  # type: ignore[call-overload]
+    try:
+        async with context.database.begin() as session:
+            row = (await session.exec(_CLAIM, params={"id": job_id, "lease": LEASE_SECONDS})).one_or_none()  # type: ignore[call-overload]
+    except DATABASE_AWAY as error:
+        log.warning("job.not_claimed", job_id=job_id, kind=type(error).__name__)  # it is offered again
+        return
     if row is None:
         return
     run = JobRun(id=job_id, args=dict(row.args), attempt=row.attempts)
@@ -93,11 +104,14 @@ async def run_job(context: Context, functions: dict[str, JobFunction], job_id: i
 
 
 async def _postpone(context: Context, run: JobRun, *, job: str, error: Exception) -> None:
-    final = isinstance(error, GiveUpError) or run.attempt >= MAX_ATTEMPTS
+    final = isinstance(error, GiveUpError) or run.is_last
     log.error("job.failed", job=job, job_id=run.id, attempt=run.attempt, final=final, exc_info=error)
     values: dict[str, Any] = {"id": run.id, "error": f"{type(error).__name__}: {error}"[:500], "final": final}
-    async with context.database.begin() as session:
-        await session.exec(_POSTPONE, params=values)  # type: ignore[call-overload]
+    try:
+        async with context.database.begin() as session:
+            await session.exec(_POSTPONE, params=values)  # type: ignore[call-overload]
+    except DATABASE_AWAY as away:
+        log.warning("job.not_postponed", job_id=run.id, kind=type(away).__name__)  # its lease runs out by itself
 
 
 async def _renew(context: Context, job_id: int) -> None:
@@ -106,5 +120,5 @@ async def _renew(context: Context, job_id: int) -> None:
         try:
             async with context.database.begin() as session:
                 await session.exec(_RENEW, params={"id": job_id, "lease": LEASE_SECONDS})  # type: ignore[call-overload]
-        except Exception as error:  # noqa: BLE001 - the database is away: the lease runs out by itself if it stays so
+        except DATABASE_AWAY as error:  # the lease runs out by itself if it stays so
             log.warning("job.lease_not_renewed", job_id=job_id, kind=type(error).__name__)

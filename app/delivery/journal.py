@@ -25,7 +25,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -135,10 +135,14 @@ class Journal:
         while len(self._segments) > 1 and self._segments[0].open_starts == 0:
             _delete(self._segments.popleft())
 
-    def close(self) -> None:
-        """Give the journal up: nothing more can be started; what is not durable stays for whoever recovers it."""
+    def close(self, *, keep: bool = False) -> None:
+        """Give the journal up: nothing more can be started; what is not durable stays for whoever recovers it.
+
+        `keep` leaves all of it: an owner whose chunks could not be released needs a journal, even an empty one, to
+        prove what it had not started.
+        """
         self.flush()
-        while self._segments and self._segments[0].open_starts == 0:
+        while self._segments and self._segments[0].open_starts == 0 and not keep:
             _delete(self._segments.popleft())
         for segment in self._segments:
             os.close(segment.descriptor)
@@ -200,6 +204,26 @@ def _create_locked(path: Path) -> int:
 def _delete(segment: _Segment) -> None:
     segment.path.unlink(missing_ok=True)
     os.close(segment.descriptor)
+
+
+@contextmanager
+def recovery_lock(directory: Path) -> Iterator[bool]:
+    """Hold the right to recover for this machine: False while another process has it.
+
+    Who doubts windows must know that no journal that could tell is being read by somebody else at this moment.
+    """
+    if not directory.is_dir():  # no sender ever ran here
+        yield True
+        return
+    descriptor = os.open(directory / "recovery.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(descriptor)
 
 
 @dataclass(slots=True)

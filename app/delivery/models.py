@@ -12,13 +12,15 @@ CHUNK_SIZE = 1000  # recipients: a lease costs one statement, and a job step mus
 
 
 class Dispatch(Row, table=True):
-    """What is sent for a mailing, compiled once; of it only `halted_at` and `last_seq` change."""
+    """What is sent for a mailing, compiled once; of it only the last three columns change."""
 
     mailing_id: int = reference("mailing.id")
     compiled: dict[str, Any] = json_field()
     link_ids: list[int] = Field(sa_type=sa.ARRAY(sa.BigInteger), description="of the tracked links, by position")
     last_seq: int = Field(default=0, description="up to where chunks were cut; retries go on behind it")
     halted_at: datetime | None = moment(nullable=True)
+    look_again_at: datetime | None = moment(nullable=True)
+    """When deferred recipients are looked for next: finding them reads the whole list."""
 
 
 class Chunk(SQLModel, table=True):

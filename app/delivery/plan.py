@@ -34,6 +34,8 @@ class Task:
     """The recipient's merge data, until its message is made."""
     content: bytes = field(default=b"", repr=False)
     started: bool = False
+    barred: bool = False
+    """It was no longer ready when its window was committed: blocked meanwhile (D47)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,14 +41,17 @@ _FLUSH = text("""
     -- Stores results, extends windows and renews leases in one commit, guarded by owner and epoch: a sender that was
     -- overtaken gets its chunk's number back no more, and starts nothing more (fenced). What it learned is still true,
     -- so results are stored either way; but a final status is never taken back, hence the list of statuses.
-    -- Must stay HOT: no index on a column that it sets.
+    -- Answers the places (from 1) of the chunks that are still ours, and who of those newly allowed is not ready any
+    -- more: blocked since the chunk was read, so not to be sent (D47). Found by primary key: over a range of seq, the
+    -- planner would read whole lists. Must stay HOT: no index on a column that it sets.
     WITH held AS (
         UPDATE chunk AS c
         SET window_end = v.window_end, lease_until = now() + make_interval(secs => :lease),
             done_at = CASE WHEN v.done THEN now() END, owner = CASE WHEN v.done THEN NULL ELSE c.owner END
-        FROM unnest(:numbers, :epochs, :window_ends, :dones) AS v (number, epoch, window_end, done)
+        FROM unnest(:numbers, :epochs, :window_ends, :dones)
+            WITH ORDINALITY AS v (number, epoch, window_end, done, place)
         WHERE c.dispatch_id = :dispatch_id AND c.number = v.number AND c.epoch = v.epoch AND c.owner = :owner
-        RETURNING c.number
+        RETURNING v.place
     ), stored AS (
         UPDATE recipient AS r
         SET status = v.status, reason = NULL, code = v.code, reply = v.reply, bounce = v.bounce,
@@ -61,7 +64,9 @@ _FLUSH = text("""
         WHERE r.id = v.id
             AND (r.status IN ('ready', 'blocked') OR (r.status = 'unconfirmed' AND r.attempts = v.attempt))
     )
-    SELECT (SELECT coalesce(array_agg(number), '{}') FROM held) AS held,
+    SELECT (SELECT coalesce(array_agg(place), '{}') FROM held) AS held,
+           (SELECT coalesce(array_agg(id), '{}') FROM recipient
+            WHERE id = ANY(:granted) AND status <> 'ready') AS barred,
            (SELECT halted_at IS NOT NULL FROM dispatch WHERE id = :dispatch_id) AS halted
 """).bindparams(
     *(
@@ -70,7 +75,7 @@ _FLUSH = text("""
     ),
     *(sa.bindparam(name, type_=sa.ARRAY(sa.Text)) for name in ("statuses", "replies", "bounces")),
     sa.bindparam("dones", type_=sa.ARRAY(sa.Boolean)),
-    sa.bindparam("ids", type_=sa.ARRAY(sa.BigInteger)),
+    *(sa.bindparam(name, type_=sa.ARRAY(sa.BigInteger)) for name in ("ids", "granted")),
     sa.bindparam("waits", type_=sa.ARRAY(sa.Float)),
 )
 
@@ -134,7 +139,8 @@ _FREE_OWNER = text("""
 """)
 
 _REQUEUE = """
-    -- Puts recipients behind the dispatch's last seq, where new chunks are cut for them.
+    -- Puts recipients behind the dispatch's last seq, where new chunks are cut for them. Reads the whole list, as no
+    -- index knows the status (results would not be HOT): ask the tallies first.
     UPDATE recipient AS r
     SET status = 'ready', due_at = NULL, seq = again.seq
     FROM (
@@ -147,6 +153,7 @@ _REQUEUE = """
 """
 
 _REQUEUE_DUE = text(_REQUEUE.format(which="r.status = 'deferred' AND r.due_at <= now()"))
+_REQUEUE_READY = text(_REQUEUE.format(which="r.status = 'ready'"))
 _REQUEUE_UNCONFIRMED = text(_REQUEUE.format(which="r.status = 'unconfirmed' AND r.attempts < 5"))
 
 _OPEN_CHUNKS = text("""
@@ -174,7 +181,7 @@ async def claim_chunk(session: AsyncSession, *, dispatch_id: int, owner: str, le
 
 
 async def flush(session: AsyncSession, **values: Any) -> Any:
-    """Run the flush statement; returns (held: chunk numbers still ours, halted)."""
+    """Run the flush statement; returns (held: places of the chunks still ours, barred: recipient ids, halted)."""
     return (await session.exec(_FLUSH, params=values)).one()  # type: ignore[call-overload]
 
 
@@ -209,6 +216,11 @@ async def doubt_expired(session: AsyncSession, *, grace: float) -> Any:
 async def requeue_due(session: AsyncSession, *, dispatch_id: int) -> int:
     """Put deferred recipients whose time has come behind the others; return how many."""
     return int((await session.exec(_REQUEUE_DUE, params={"dispatch_id": dispatch_id})).rowcount)  # type: ignore[call-overload]
+
+
+async def requeue_ready(session: AsyncSession, *, dispatch_id: int) -> int:
+    """Put recipients that became ready behind the chunk that had passed them over at the end; return how many."""
+    return int((await session.exec(_REQUEUE_READY, params={"dispatch_id": dispatch_id})).rowcount)  # type: ignore[call-overload]
 
 
 async def requeue_unconfirmed(session: AsyncSession, *, dispatch_id: int) -> int:

@@ -25,7 +25,8 @@ class Retries:
     """When a temporary failure is tried again (D32).
 
     `first_wait` in seconds is doubled with every attempt, up to eight times as long. `is_over`: the mailing is older
-    than temporary failures are tried again, so the next one is final.
+    than temporary failures are tried again, so a second one is final. The first one never is: a mailing may have been
+    stopped for days.
     """
 
     first_wait: float
@@ -34,6 +35,10 @@ class Retries:
     def wait(self, attempt: int) -> float:
         """Return the seconds to wait after an attempt (from 1)."""
         return float(self.first_wait * 2 ** min(attempt - 1, 3))
+
+    def is_last(self, attempt: int) -> bool:
+        """Whether a temporary failure of this attempt is final."""
+        return self.is_over and attempt > 1
 
 
 def columns(settled: Sequence[Settled], retries: Retries) -> dict[str, list[Any]]:
@@ -57,7 +62,7 @@ def _stored(task: Task, result: SendResult, retries: Retries) -> tuple[str, str 
     if result.outcome is Outcome.UNKNOWN:
         return "unconfirmed", None, None
     if result.outcome is Outcome.DEFERRED:
-        if retries.is_over:
+        if retries.is_last(task.attempt):
             return "bounced", "soft", None
         return "deferred", None, retries.wait(task.attempt)
     if is_local(result):
@@ -71,5 +76,5 @@ def bounces(settled: Sequence[Settled], retries: Retries) -> list[Bounced]:
         Bounced(task.recipient_id, is_hard(result), result.enhanced, result.text)
         for task, result in settled
         if (result.outcome is Outcome.REJECTED and not is_local(result))
-        or (result.outcome is Outcome.DEFERRED and retries.is_over)
+        or (result.outcome is Outcome.DEFERRED and retries.is_last(task.attempt))
     ]

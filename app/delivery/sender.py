@@ -6,14 +6,13 @@ committed windows (WINDOW messages over all its chunks) and by its own clock, wh
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.delivery import queries
@@ -21,52 +20,30 @@ from app.delivery.journal import Journal
 from app.delivery.merge_data import BY_RANGE, select_recipients
 from app.delivery.plan import Plan, Task, UnsendableAddressError
 from app.delivery.replies import Outcome, SendResult, decided_here
-from app.delivery.results import Bounced, Retries, bounces, columns
+from app.delivery.results import Bounced, Retries, Settled, bounces, columns
 from app.delivery.smtp.account import SmtpAccount
 from app.delivery.smtp.connection import open_connection
 from app.delivery.smtp.dialogue import SmtpConnection
-from app.delivery.smtp.feed import EndReason, Envelope
-from app.platform.db import Database
+from app.delivery.smtp.feed import ConnectionEnd, EndReason, Envelope
+from app.delivery.windows import Held, boot_seconds, share_window
+from app.platform.db import DATABASE_AWAY, Database
 from app.platform.telemetry import log
 
 WINDOW = 256  # messages in doubt after the loss of a whole machine (D34)
 LEASE_SECONDS = 15.0
 OWN_CLOCK = 0.8  # of the lease; past it nothing is started, whatever the database thinks
 FLUSH_SECONDS = 0.02
-FLUSH_RESULTS = 64
-HEARTBEAT_SECONDS = 3.0  # leases are renewed and a halt is noticed this often even when nothing happens
+HEARTBEAT_SECONDS = 1.0  # leases are renewed and a halt is noticed this often even when nothing happens (D29)
 RETRY_SECONDS = 0.5
 LOW_WATER = 500  # tasks; with fewer at hand the next chunk is leased, so that connections never wait for PostgreSQL
 TASKS_PER_CONNECTION = 25  # a small mailing opens few connections
 MAX_RECONNECT_SECONDS = 30.0
-DRAIN_SECONDS = 30.0
-
+# These three together must fit into the time that a worker has at SIGTERM (workers/main.py).
+DRAIN_SECONDS = 10.0  # what is in flight may take this long to finish
+LAST_FLUSH_SECONDS = 1.0  # a flush that has begun
+GIVE_BACK_SECONDS = 5.0  # the last results may take this long; a database that stays away leaves them to recovery
 
 OnBounced = Callable[[AsyncSession, Sequence[Bounced]], Awaitable[None]]
-
-
-@dataclass(slots=True)
-class Held:
-    """A leased chunk. Counts are of tasks: allowed by a committed window, given to connections, settled."""
-
-    number: int
-    epoch: int
-    first_seq: int
-    tasks: list[Task]
-    deadline: float
-    allowed: int = 0
-    given: int = 0
-    settled: int = 0
-    fenced: bool = False
-
-    def end_of(self, count: int) -> int:
-        """Return the window end that allows the first `count` tasks."""
-        return self.tasks[count - 1].seq if count else self.first_seq - 1
-
-    @property
-    def done(self) -> bool:
-        """Whether every task has a result."""
-        return self.settled == len(self.tasks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +54,6 @@ class Ended:
     accepted: int
     more: bool
     """Whether chunks were left for another sender."""
-
-
-def boot_seconds() -> float:
-    """Return the seconds since boot; goes on while the machine is suspended, unlike the monotonic clock."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(slots=True)
@@ -102,65 +74,75 @@ class Sender:  # the one class with a life of its own: it is what connections pu
     fault: SendResult | None = None
     halted: bool = False
     _exhausted: bool = False
-    _chunks: dict[int, Held] = field(default_factory=dict)
+    _draining: bool = False
+    """Nothing more is started."""
+    _chunks: dict[tuple[int, int], Held] = field(default_factory=dict)
+    """By number and epoch: a chunk that was lost may be leased again while its old messages are in flight."""
     _again: deque[Task] = field(default_factory=deque)
-    _results: list[tuple[Task, SendResult]] = field(default_factory=list)
+    _results: list[Settled] = field(default_factory=list)
     _open: set[SmtpConnection] = field(default_factory=set)
+    _connecting: set[asyncio.Task[None]] = field(default_factory=set)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _flushing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _journal: Journal = field(init=False)
     _tags: tuple[str, ...] = field(init=False)
-    _draining: bool = False
 
     async def run(self, *, until: float | None = None) -> Ended:
         """Send; `until` (boot seconds) is when to leave the rest to others, so that small mailings get their turn."""
         self._journal = Journal(self.journal_directory)
         self._tags = self.plan.tags
-        connecting: set[asyncio.Task[None]] = set()
         flusher = asyncio.create_task(self._flush_loop())
+        given_back = False
         try:
-            while not self._must_end(until):
-                if not self._exhausted and self._waiting() < LOW_WATER:
-                    await self._lease_next()
-                if self._exhausted and not self._chunks:
-                    break
-                connecting = _running(connecting)
-                wanted = min(self.connections, -(-self._waiting() // TASKS_PER_CONNECTION))
-                while len(connecting) < wanted:
-                    connecting.add(asyncio.create_task(self._connect()))
-                _running({flusher})
-                await self._pause()
+            await self._send(until, flusher)
         finally:
-            await self._drain()
-            for task in (*connecting, flusher):
-                task.cancel()
-            await asyncio.gather(*connecting, flusher, return_exceptions=True)
-            more = bool(self._chunks) or not self._exhausted
-            await self._give_back()
-        return Ended(fault=self.fault, accepted=self.accepted, more=more)
+            try:
+                given_back = await self._end(flusher)
+            finally:
+                # A journal that stays tells recovery exactly what was started, and that the rest was not.
+                self._journal.close(keep=not given_back)
+        return Ended(fault=self.fault, accepted=self.accepted, more=bool(self._chunks) or not self._exhausted)
+
+    async def _send(self, until: float | None, flusher: asyncio.Task[None]) -> None:
+        while not self._must_end(until):
+            waiting = self._waiting()
+            if not self._exhausted and waiting < LOW_WATER:
+                await self._lease_next()
+                waiting = self._waiting()
+            if self._exhausted and not self._chunks:
+                return
+            _raise_failures({*self._connecting, flusher})
+            self._connecting = {task for task in self._connecting if not task.done()}
+            wanted = min(self.connections, -(-waiting // TASKS_PER_CONNECTION))
+            while len(self._connecting) < wanted:
+                self._connecting.add(asyncio.create_task(self._connect()))
+            if self._again:
+                self._wake()
+            self._woken.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), 0.1)
 
     def _must_end(self, until: float | None) -> bool:
         late = until is not None and boot_seconds() > until
         return self.halted or self.fault is not None or self.stopping.is_set() or late
 
     def _waiting(self) -> int:
-        return len(self._again) + sum(len(held.tasks) - held.given for held in self._chunks.values() if not held.fenced)
+        return len(self._again) + sum(held.waiting for held in self._chunks.values())
 
-    async def _pause(self) -> None:
-        self._woken.clear()
-        try:
-            await asyncio.wait_for(self._woken.wait(), 0.1)
-        except TimeoutError:
-            return
+    def _wake(self) -> None:
+        for connection in list(self._open):
+            connection.wake()
 
     # Feed: called by connections on the event loop, must not block
 
     def next(self) -> Envelope | None:
         """Give the next message whose start a committed window allows."""
         while task := self._pick():
+            task.chunk.in_hand += 1
             try:
                 task.content = task.content or self.plan.render(task.row, self._tags)
             except UnsendableAddressError as error:
+                task.chunk.in_hand -= 1
                 self._record(task, decided_here(Outcome.REJECTED, str(error)))
                 continue
             return Envelope(key=task, sender=self.plan.return_path(task.recipient_id), recipient=task.email)
@@ -173,9 +155,8 @@ class Sender:  # the one class with a life of its own: it is what connections pu
         if self._again and now < self._again[0].chunk.deadline:
             return self._again.popleft()
         for held in self._chunks.values():
-            if held.given < held.allowed and not held.fenced and now < held.deadline:
-                held.given += 1
-                return held.tasks[held.given - 1]
+            if not held.fenced and now < held.deadline and (task := held.next_task()):
+                return task
         return None
 
     def content(self, envelope: Envelope) -> bytes:
@@ -197,19 +178,25 @@ class Sender:  # the one class with a life of its own: it is what connections pu
     def settle(self, envelope: Envelope, result: SendResult) -> None:
         """Take a result: into the journal at once, into PostgreSQL with the next flush."""
         task: Task = envelope.key  # type: ignore[assignment]
+        task.chunk.in_hand -= 1
         if task.started:
             self._journal.reply(self.plan.dispatch_id, task.seq, task.attempt, result.outcome, result.code)
-        if result.outcome in (Outcome.NOT_STARTED, Outcome.SENDER_FAULT):
-            task.started = False
-            if task.chunk.fenced:
-                task.chunk.given -= 1
-            else:
-                self._again.append(task)
-            if result.outcome is Outcome.SENDER_FAULT and self.fault is None:
-                self.fault = result
-                self._woken.set()
+        if result.outcome not in (Outcome.NOT_STARTED, Outcome.SENDER_FAULT):
+            self._record(task, result)
             return
-        self._record(task, result)
+        if task.started:  # refused for our fault: its start needs no result to be stored
+            self._journal.durable([(self.plan.dispatch_id, task.seq, task.attempt)])
+            task.started = False
+        if not task.chunk.fenced:
+            self._again.append(task)
+        if result.outcome is Outcome.SENDER_FAULT:
+            self._stop_for(result)
+        self._woken.set()  # connections that had nothing to do may take it
+
+    def _stop_for(self, fault: SendResult) -> None:
+        self.fault = self.fault or fault
+        self._draining = True
+        self._woken.set()
 
     def _record(self, task: Task, result: SendResult) -> None:
         task.content, task.row = b"", None
@@ -222,12 +209,12 @@ class Sender:  # the one class with a life of its own: it is what connections pu
     async def _lease_next(self) -> None:
         leased_at = boot_seconds()
         try:
-            async with self.database.begin() as session:
+            async with asyncio.timeout(self.lease), self.database.begin() as session:
                 row = await queries.claim_chunk(
                     session, dispatch_id=self.plan.dispatch_id, owner=self._journal.owner, lease=self.lease
                 )
                 rows = await self._load(session, row) if row else []
-        except (SQLAlchemyError, OSError) as error:
+        except DATABASE_AWAY as error:
             log.warning("sender.cannot_lease", kind=type(error).__name__)
             await asyncio.sleep(RETRY_SECONDS)
             return
@@ -236,7 +223,7 @@ class Sender:  # the one class with a life of its own: it is what connections pu
             return
         held = Held(row.number, row.epoch, row.first_seq, [], leased_at + OWN_CLOCK * self.lease)
         held.tasks = [Task(r.id, r.seq, r.attempts + 1, r.email, held, r) for r in rows]
-        self._chunks[held.number] = held
+        self._chunks[held.number, held.epoch] = held
         await self._flush()
 
     async def _load(self, session: AsyncSession, chunk: Any) -> Sequence[Any]:
@@ -247,7 +234,7 @@ class Sender:  # the one class with a life of its own: it is what connections pu
     # Flushing
 
     async def _flush_loop(self) -> None:
-        last = 0.0
+        last = boot_seconds()
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
             if self._results or boot_seconds() - last > HEARTBEAT_SECONDS or self._window_is_wanted():
@@ -255,140 +242,158 @@ class Sender:  # the one class with a life of its own: it is what connections pu
                 await self._flush()
 
     def _window_is_wanted(self) -> bool:
-        return not self._draining and any(
-            held.given == held.allowed < len(held.tasks) and not held.fenced for held in self._chunks.values()
-        )
-
-    async def _flush(self) -> None:
-        """Store results, extend windows, renew leases; on failure everything waits for the next try."""
-        async with self._flushing:  # two at once would each grant the same window
-            await self._flush_now()
-
-    async def _flush_now(self) -> None:
-        results, self._results = self._results, []
+        """Whether connections may soon be without work though a flush could allow them more, or end a chunk."""
         chunks = list(self._chunks.values())
-        grants = self._grants(chunks)
-        done = [held.done for held in chunks]
+        at_hand = sum(held.allowed - held.given for held in chunks if not held.fenced)
+        scarce = not self._draining and at_hand < self.window // 4
+        return (scarce and any(share_window(chunks, window=self.window))) or any(held.done for held in chunks)
+
+    async def _flush(self) -> bool:
+        """Store results, extend windows, renew leases; False when it failed and everything waits for the next try."""
+        async with self._flushing:  # two at once would each grant the same window
+            results, self._results = self._results, []
+            try:
+                async with asyncio.timeout(self.lease):  # a flush that takes longer holds nothing any more
+                    await self._flush_now(results)
+            except BaseException as error:
+                # Cancelled or not: if it was committed all the same, storing it again changes nothing.
+                self._results = results + self._results
+                if not isinstance(error, DATABASE_AWAY):
+                    raise
+                log.warning("sender.cannot_store", kind=type(error).__name__, waiting=len(self._results))
+                await asyncio.sleep(RETRY_SECONDS)
+                return False
+            return True
+
+    async def _flush_now(self, results: Sequence[Settled]) -> None:
+        chunks = list(self._chunks.values())
+        grants = [0] * len(chunks) if self._draining else share_window(chunks, window=self.window)
+        pairs = list(zip(chunks, grants, strict=True))
+        dones = [held.done for held in chunks]
         flushed_at = boot_seconds()
         self._journal.flush()
-        try:
-            async with self.database.begin() as session:
-                row = await queries.flush(
-                    session,
-                    dispatch_id=self.plan.dispatch_id,
-                    owner=self._journal.owner,
-                    lease=self.lease,
-                    numbers=[held.number for held in chunks],
-                    epochs=[held.epoch for held in chunks],
-                    window_ends=[held.end_of(held.allowed + grant) for held, grant in zip(chunks, grants, strict=True)],
-                    dones=done,
-                    **columns(results, self.retries),
-                )
-                if bounced := bounces(results, self.retries):
-                    await self.on_bounced(session, bounced)
-        except (SQLAlchemyError, OSError) as error:
-            self._results = results + self._results
-            log.warning("sender.cannot_store", kind=type(error).__name__, waiting=len(self._results))
-            await asyncio.sleep(RETRY_SECONDS)
-            return
-        self.halted = bool(row.halted)
+        async with self.database.begin() as session:
+            row = await queries.flush(
+                session,
+                dispatch_id=self.plan.dispatch_id,
+                owner=self._journal.owner,
+                lease=self.lease,
+                numbers=[held.number for held in chunks],
+                epochs=[held.epoch for held in chunks],
+                window_ends=[held.end_of(held.allowed + grant) for held, grant in pairs],
+                dones=dones,
+                granted=[
+                    task.recipient_id
+                    for held, grant in pairs
+                    for task in held.tasks[held.allowed : held.allowed + grant]
+                ],
+                **columns(results, self.retries),
+            )
+            if bounced := bounces(results, self.retries):
+                await self.on_bounced(session, bounced)
         self._journal.durable((self.plan.dispatch_id, task.seq, task.attempt) for task, _ in results)
-        self._apply(chunks, grants, done, held=set(row.held), flushed_at=flushed_at)
-
-    def _grants(self, chunks: list[Held]) -> list[int]:
-        """Share the window out over the chunks, oldest first: how many more tasks each may start."""
-        room = self.window - sum(held.allowed - held.settled for held in chunks)
-        grants = []
-        for held in chunks:
-            grant = 0 if self._draining or held.fenced else max(0, min(room, len(held.tasks) - held.allowed))
-            room -= grant
-            grants.append(grant)
-        return grants
-
-    def _apply(
-        self, chunks: list[Held], grants: list[int], done: list[bool], *, held: set[int], flushed_at: float
-    ) -> None:
-        for chunk, grant, is_done in zip(chunks, grants, done, strict=True):
-            if is_done:
-                del self._chunks[chunk.number]
-            elif chunk.number in held:
-                chunk.allowed += grant
+        still_ours, barred = set(row.held), set(row.barred)
+        for place, ((chunk, grant), done) in enumerate(zip(pairs, dones, strict=True), start=1):
+            if done:
+                del self._chunks[chunk.number, chunk.epoch]
+            elif place in still_ours:
+                chunk.allow(grant, barred)
                 chunk.deadline = flushed_at + OWN_CLOCK * self.lease
             else:
                 self._fence(chunk)
-        if any(grants):
-            for connection in list(self._open):
-                connection.wake()
+        if row.halted:
+            self.halted = self._draining = True
+        elif any(grants):
+            self._wake()
         if not self._chunks or self.halted:
             self._woken.set()
 
     def _fence(self, chunk: Held) -> None:
-        chunk.fenced = True
-        kept = deque(task for task in self._again if task.chunk is not chunk)
-        chunk.given -= len(self._again) - len(kept)
-        self._again = kept
-        if chunk.given == chunk.settled:
-            del self._chunks[chunk.number]
-        log.warning("sender.overtaken", dispatch_id=self.plan.dispatch_id, chunk=chunk.number)
+        """Start no more of a chunk that another sender has; forget it once nothing of it is in flight."""
+        if not chunk.fenced:
+            log.warning("sender.overtaken", dispatch_id=self.plan.dispatch_id, chunk=chunk.number)
+            chunk.fenced = True
+            self._again = deque(task for task in self._again if task.chunk is not chunk)
+        if not chunk.in_hand:
+            del self._chunks[chunk.number, chunk.epoch]
 
     # Connections
 
     async def _connect(self) -> None:
         """Keep one connection busy until nothing waits."""
-        wait = 0.5
-        while self._waiting() and not self._draining and self.fault is None:
+        wait = RETRY_SECONDS
+        while self._waiting() and not self._draining:
             opened = await open_connection(self.account, self)
             if isinstance(opened, SendResult):
                 if opened.outcome is Outcome.SENDER_FAULT:
-                    self.fault = opened
-                    self._woken.set()
+                    self._stop_for(opened)
                     return
                 log.warning("sender.no_connection", code=opened.code, wait=wait)
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, MAX_RECONNECT_SECONDS)
-                continue
-            self._open.add(opened)
-            end = await opened.closed
-            self._open.discard(opened)
-            if end.error is not None:
-                raise end.error
-            if end.accepted:
-                wait = 0.5
-            if end.reason not in (EndReason.IDLE, EndReason.FULL_COUNT, EndReason.DRAINED):
-                log.warning("sender.connection_ended", reason=end.reason.value)
-                await asyncio.sleep(min(wait, 1.0))
-                wait = min(wait * 2, MAX_RECONNECT_SECONDS)
+            else:
+                end = await self._see_out(opened)
+                if end.accepted:
+                    wait = RETRY_SECONDS
+                if end.reason in (EndReason.IDLE, EndReason.FULL_COUNT, EndReason.DRAINED):
+                    continue
+                log.warning("sender.connection_ended", reason=end.reason.value, wait=wait)
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, MAX_RECONNECT_SECONDS)
+
+    async def _see_out(self, connection: SmtpConnection) -> ConnectionEnd:
+        """Wait for a connection's end; whatever happens to the wait, it does not outlive its sender."""
+        self._open.add(connection)
+        if self._draining:
+            connection.drain()
+        try:
+            end = await asyncio.shield(connection.closed)
+        finally:
+            self._open.discard(connection)
+            connection.abort()
+        if end.error is not None:
+            raise end.error
+        return end
 
     # Ending
 
-    async def _drain(self) -> None:
-        """Start nothing more and let what is in flight finish."""
+    async def _end(self, flusher: asyncio.Task[None]) -> bool:
+        """Let what is in flight finish, store the last results and release the chunks; False leaves it to recovery."""
         self._draining = True
-        for connection in list(self._open):
-            connection.drain()
-        if self._open:
-            await asyncio.wait([connection.closed for connection in self._open], timeout=DRAIN_SECONDS)
-        for connection in list(self._open):
-            connection.abort()
+        try:
+            for connection in list(self._open):
+                connection.drain()
+            if self._open:
+                await asyncio.wait([connection.closed for connection in self._open], timeout=DRAIN_SECONDS)
+        finally:
+            for task in self._connecting:
+                task.cancel()
+            await asyncio.gather(*self._connecting, return_exceptions=True)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_FLUSH_SECONDS), self._flushing:
+                    flusher.cancel()  # between two flushes, not within one
+            flusher.cancel()
+            await asyncio.gather(flusher, return_exceptions=True)
+        try:
+            async with asyncio.timeout(GIVE_BACK_SECONDS):
+                return await self._give_back()
+        except TimeoutError:
+            log.warning("sender.left_to_recovery", dispatch_id=self.plan.dispatch_id, results=len(self._results))
+            return False
 
-    async def _give_back(self) -> None:
-        """Store the last results and release the chunks; a database that stays away leaves it to recovery."""
-        self._draining = True
-        deadline = boot_seconds() + DRAIN_SECONDS
-        while self._results and boot_seconds() < deadline:
-            await self._flush()
-        if not self._results:
+    async def _give_back(self) -> bool:
+        while not await self._flush():
+            pass  # it has waited
+        while True:
             try:
                 async with self.database.begin() as session:
                     await queries.release_chunks(session, dispatch_id=self.plan.dispatch_id, owner=self._journal.owner)
-            except (SQLAlchemyError, OSError) as error:
+            except DATABASE_AWAY as error:
                 log.warning("sender.cannot_release", kind=type(error).__name__)
-        self._journal.close()
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return True
 
 
-def _running(tasks: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
-    """Return the tasks that still run; raises what a finished one raised."""
+def _raise_failures(tasks: set[asyncio.Task[None]]) -> None:
     for task in tasks:
         if task.done():
             task.result()
-    return {task for task in tasks if not task.done()}

@@ -8,7 +8,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.content.compiled import CompiledMessage
 from app.delivery import queries
-from app.delivery.journal import DeadJournal, Entry, read_dead
+from app.delivery.journal import DeadJournal, Entry, read_dead, recovery_lock
 from app.delivery.models import Dispatch
 from app.delivery.plan import Plan
 from app.delivery.replies import Outcome
@@ -19,6 +19,7 @@ from app.platform.outbox import Job, enqueue
 from app.platform.settings import Settings
 from app.platform.telemetry import log
 from app.platform.tokens import TokenKey
+from app.recipients.queries import read_tallies
 
 TAKEOVER_GRACE = 10.0  # seconds past a lease's end: its sender's own clock stopped it long before
 
@@ -38,7 +39,12 @@ async def freeze(
 async def enqueue_senders(session: AsyncSession, *, dispatch_id: int, senders: int) -> None:
     """Enqueue the sending jobs of a dispatch; those that wait or run already are not doubled."""
     for number in range(senders):
-        await enqueue(session, Job.DISPATCH_SEND, dedup=f"send:{dispatch_id}:{number}", dispatch=dispatch_id)
+        await enqueue_sender(session, dispatch_id=dispatch_id, number=number)
+
+
+async def enqueue_sender(session: AsyncSession, *, dispatch_id: int, number: int) -> None:
+    """Enqueue one of a dispatch's sending jobs, unless it waits or runs."""
+    await enqueue(session, Job.DISPATCH_SEND, dedup=f"send:{dispatch_id}:{number}", dispatch=dispatch_id, number=number)
 
 
 async def load_plan(
@@ -97,33 +103,54 @@ async def resume(session: AsyncSession, *, mailing_id: int, senders: int) -> Non
         await enqueue_senders(session, dispatch_id=dispatch.id, senders=senders)
 
 
-async def keep_going(session: AsyncSession, *, mailing_id: int, resend_unconfirmed: bool, senders: int) -> bool:
+async def keep_going(session: AsyncSession, *, mailing_id: int, resend_unconfirmed: bool, settings: Settings) -> bool:
     """Bring due retries back, see that free chunks have senders; return whether all of the dispatch is done."""
     dispatch = await queries.find_dispatch(session, mailing_id=mailing_id)
     if dispatch is None or dispatch.halted_at is not None:
         return False
-    again = await queries.requeue_due(session, dispatch_id=dispatch.id)
-    if resend_unconfirmed:
+    open_chunks, free = await queries.count_open_chunks(session, dispatch_id=dispatch.id)
+    tallies = await read_tallies(session, mailing_id=mailing_id)
+    again = 0
+    if tallies.get("deferred") and (dispatch.look_again_at is None or dispatch.look_again_at <= now()):
+        again += await queries.requeue_due(session, dispatch_id=dispatch.id)
+        dispatch.look_again_at = now() + _look_interval(settings)
+    if resend_unconfirmed and tallies.get("unconfirmed"):
         again += await queries.requeue_unconfirmed(session, dispatch_id=dispatch.id)
+    if not open_chunks and tallies.get("ready"):
+        again += await queries.requeue_ready(session, dispatch_id=dispatch.id)
     if again:
         await queries.cut_chunks(session, dispatch_id=dispatch.id)
-    open_chunks, free = await queries.count_open_chunks(session, dispatch_id=dispatch.id)
+        open_chunks, free = await queries.count_open_chunks(session, dispatch_id=dispatch.id)
     if free:
-        await enqueue_senders(session, dispatch_id=dispatch.id, senders=min(senders, free))
-    return open_chunks == 0
+        await enqueue_senders(session, dispatch_id=dispatch.id, senders=min(settings.senders, free))
+    return not (open_chunks or tallies.get("deferred"))
+
+
+def _look_interval(settings: Settings) -> timedelta:
+    """Return how often due retries are looked for: a thirtieth of the first wait, at most every minute."""
+    return min(timedelta(minutes=settings.retry_minutes) / 30, timedelta(minutes=1))
 
 
 async def recover(database: Database, settings: Settings) -> int:
     """Take over what dead senders left: first journals on this machine, then expired leases. Repeatable.
 
-    Returns how many senders or chunks were recovered. The order is results, chunks, journal (exactness 5).
+    Returns how many senders or chunks were recovered. The order is results, chunks, journal (exactness 5), and on one
+    machine only one process at a time: it would doubt what a journal that another one reads is about to tell.
     """
     recovered = 0
-    for journal in await asyncio.to_thread(_dead_journals, settings):
-        await _recover_journal(database, journal, wait=settings.retry_minutes * 60.0)
-        recovered += 1
-    async with database.begin() as session:
-        row = await queries.doubt_expired(session, grace=TAKEOVER_GRACE)
+    with recovery_lock(settings.journal_dir) as ours:
+        if not ours:
+            return 0
+        journals = await asyncio.to_thread(_dead_journals, settings)
+        try:
+            for journal in journals:
+                await _recover_journal(database, journal, wait=settings.retry_minutes * 60.0)
+                recovered += 1
+        finally:
+            for journal in journals:  # a journal whose lock this process keeps is one that nobody ever recovers
+                journal.release()
+        async with database.begin() as session:
+            row = await queries.doubt_expired(session, grace=TAKEOVER_GRACE)
     if row.freed:
         log.warning("dispatch.taken_over", chunks=row.freed, unconfirmed=row.doubted)
     return recovered + int(row.freed)
@@ -145,17 +172,13 @@ _STATUS = {
 
 async def _recover_journal(database: Database, journal: DeadJournal, *, wait: float) -> None:
     entries = [_stored(entry) for entry in journal.entries if entry.outcome in _STATUS]
-    try:
-        async with database.begin() as session:
-            if entries:
-                await queries.store_journal(session, wait=wait, entries=entries)
-            if journal.same_boot and not journal.damaged:
-                await queries.free_owner(session, owner=journal.owner)
-            else:
-                await queries.doubt_owner(session, owner=journal.owner)
-    except BaseException:
-        journal.release()
-        raise
+    async with database.begin() as session:
+        if entries:
+            await queries.store_journal(session, wait=wait, entries=entries)
+        if journal.same_boot and not journal.damaged:
+            await queries.free_owner(session, owner=journal.owner)
+        else:
+            await queries.doubt_owner(session, owner=journal.owner)
     journal.delete()
     unknown = sum(status == "unconfirmed" for _, _, _, status, _ in entries)
     log.warning("journal.recovered", starts=len(entries), unconfirmed=unknown, complete=journal.same_boot)

@@ -237,6 +237,14 @@ async def stop_for_fault(session: AsyncSession, *, mailing_id: int, words: str) 
         await delivery.halt(session, mailing_id=mailing_id)
 
 
+async def fail(session: AsyncSession, *, mailing_id: int, reason: str) -> None:
+    """Give up sending because of a fault in the system; `start` goes on where it stopped (D28)."""
+    mailing = await read_mailing(session, mailing_id=mailing_id, lock=True)
+    if mailing.state is MailingState.SENDING:
+        move(mailing, "fail", reason=reason)
+        await delivery.halt(session, mailing_id=mailing_id)
+
+
 async def keep_going(session: AsyncSession, *, mailing_id: int, settings: Settings) -> None:
     """See that a mailing goes on (retries, free chunks) and finishes when nothing is left to do."""
     mailing = await read_mailing(session, mailing_id=mailing_id, lock=True)
@@ -246,9 +254,9 @@ async def keep_going(session: AsyncSession, *, mailing_id: int, settings: Settin
         session,
         mailing_id=mailing_id,
         resend_unconfirmed=mailing.unconfirmed_policy is UnconfirmedPolicy.RESEND,
-        senders=settings.senders,
+        settings=settings,
     )
-    if done and not (await recipient_queries.read_tallies(session, mailing_id=mailing_id)).get("deferred"):
+    if done:
         move(mailing, "finish")
 
 

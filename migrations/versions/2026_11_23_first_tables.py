@@ -564,6 +564,7 @@ def upgrade() -> None:
         sa.Column("link_ids", sa.ARRAY(sa.BigInteger()), nullable=False),
         sa.Column("last_seq", sa.Integer(), nullable=False),
         sa.Column("halted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("look_again_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
             ["mailing_id"], ["mailing.id"], name=op.f("dispatch_mailing_id_fkey"), ondelete="CASCADE"
         ),

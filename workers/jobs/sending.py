@@ -7,10 +7,13 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app.bounces.models import BounceKind, BounceOrigin
 from app.bounces.service import take_in_bounce
 from app.delivery import service as delivery
-from app.delivery.results import Bounced
-from app.delivery.sender import Sender, boot_seconds
+from app.delivery.plan import Plan
+from app.delivery.replies import SendResult
+from app.delivery.results import Bounced, Retries
+from app.delivery.sender import Ended, Sender
 from app.delivery.single import send_one
 from app.delivery.smtp.account import parse_smtp_url
+from app.delivery.windows import boot_seconds
 from app.mailings import queries, service
 from app.mailings.composing import Composer, render_test
 from app.mailings.errors import NotReady
@@ -18,7 +21,6 @@ from app.mailings.models import Mailing, MailingState
 from app.mailings.states import move
 from app.platform.errors import Problem
 from app.platform.operations import OperationState, advance, close_operation
-from app.platform.outbox import Job, enqueue
 from app.recipients.models import RecipientStatus
 from app.recipients.service import count_list
 from workers.context import Context, JobRun
@@ -47,6 +49,18 @@ async def update_list(context: Context, run: JobRun) -> None:
 
 async def prepare_mailing(context: Context, run: JobRun) -> None:
     """Populate the list one last time and freeze the mailing; what stands in the way makes it a draft again."""
+    try:
+        await _prepare(context, run)
+    except Exception:
+        if run.is_last:
+            async with context.database.begin() as session:
+                mailing = await _preparing(session, run.args["mailing"])
+                detail = "It could not be prepared: a fault in the system, see its log."
+                await _abandon(session, mailing, run.args["operation"], detail=detail)
+        raise
+
+
+async def _prepare(context: Context, run: JobRun) -> None:
     mailing_id, operation_id = run.args["mailing"], run.args["operation"]
     async with context.database.begin() as session:
         mailing = await _preparing(session, mailing_id)
@@ -99,6 +113,26 @@ async def send_dispatch(context: Context, run: JobRun) -> None:
     if loaded is None:
         return
     plan, retries = loaded
+    try:
+        ended = await _send(context, plan, retries)
+    except Exception:
+        if run.is_last:
+            async with context.database.begin() as session:
+                reason = "It could not be sent: a fault in the system, see its log."
+                await service.fail(session, mailing_id=plan.mailing_id, reason=reason)
+        raise
+    async with context.database.begin() as session:
+        await run.finish(session)
+        if ended.fault is not None:
+            await service.stop_for_fault(session, mailing_id=plan.mailing_id, words=_words(ended.fault))
+        elif ended.more:
+            await delivery.enqueue_sender(session, dispatch_id=dispatch_id, number=run.args["number"])
+    async with context.database.begin() as session:
+        await service.keep_going(session, mailing_id=plan.mailing_id, settings=settings)
+
+
+async def _send(context: Context, plan: Plan, retries: Retries) -> Ended:
+    settings = context.settings
     sender = Sender(
         database=context.database,
         plan=plan,
@@ -109,15 +143,11 @@ async def send_dispatch(context: Context, run: JobRun) -> None:
         on_bounced=_take_in,
         stopping=context.stopping,
     )
-    ended = await sender.run(until=boot_seconds() + TURN_SECONDS)
-    async with context.database.begin() as session:
-        await run.finish(session)
-        if ended.fault is not None:
-            await service.stop_for_fault(session, mailing_id=plan.mailing_id, words=ended.fault.text)
-        elif ended.more:
-            await enqueue(session, Job.DISPATCH_SEND, dispatch=dispatch_id)
-    async with context.database.begin() as session:
-        await service.keep_going(session, mailing_id=plan.mailing_id, settings=settings)
+    return await sender.run(until=boot_seconds() + TURN_SECONDS)
+
+
+def _words(fault: SendResult) -> str:
+    return fault.text if fault.code is None else f"{fault.code} {fault.text}"
 
 
 async def _take_in(session: AsyncSession, bounced: Sequence[Bounced]) -> None:

@@ -1,0 +1,133 @@
+"""A mailing that is being sent, on a database of its own, and senders for it."""
+
+import asyncio
+from collections import Counter
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from app.bounces.models import BounceKind, BounceOrigin
+from app.bounces.service import take_in_bounce
+from app.delivery import service
+from app.delivery.results import Bounced
+from app.delivery.sender import Ended, Sender
+from app.delivery.smtp.account import SmtpAccount
+from app.mailings.models import Mailing, MailingState
+from app.platform.db import Database
+from app.platform.settings import Settings
+from app.platform.tokens import TokenKey
+from tests.conftest import SECRET, settings_for
+from tests.content.messages import compiled
+from tests.delivery.feeds import QUICK
+
+TOKENS = TokenKey.from_secret(SECRET)
+WITHIN = 20.0  # seconds; far beyond what any scenario needs
+
+_RECIPIENTS = """
+    INSERT INTO recipient (mailing_id, seq, name, email, email_key, status)
+    SELECT $1, n, 'Person ' || n, 'r' || n || '@example.no', 'r' || n || '@example.no', 'ready'
+    FROM generate_series(1, $2::int) AS n
+"""
+
+
+async def take_in(session: Any, bounced: list[Bounced]) -> None:
+    """What the worker's job does with refusals."""
+    for bounce in bounced:
+        kind = BounceKind.HARD if bounce.hard else BounceKind.SOFT
+        await take_in_bounce(
+            session, recipient_id=bounce.recipient_id, kind=kind, origin=BounceOrigin.SMTP,
+            status=bounce.status, detail=bounce.detail,
+        )  # fmt: skip
+
+
+@dataclass
+class Sending:
+    """The mailing, and a second connection to look at it from outside."""
+
+    settings: Settings
+    database: Database
+    sql: asyncpg.Connection
+    mailing_id: int
+    dispatch_id: int
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def sender(self, server: Any, **changes: Any) -> Sender:
+        """A sender to a server; `sender.run()` sends."""
+        async with self.database.begin() as session:
+            loaded = await service.load_plan(
+                session, dispatch_id=self.dispatch_id, settings=self.settings, tokens=TOKENS
+            )
+        assert loaded is not None, "the dispatch is halted"
+        account = changes.pop("account", {})
+        known = {
+            "database": self.database,
+            "plan": loaded[0],
+            "account": SmtpAccount(server.host, server.port, local_hostname="me", timeouts=QUICK, **account),
+            "journal_directory": self.settings.journal_dir,
+            "connections": 4,
+            "retries": loaded[1],
+            "on_bounced": take_in,
+            "stopping": self.stopping,
+        }
+        return Sender(**{**known, **changes})
+
+    async def send(self, server: Any, **changes: Any) -> Ended:
+        """Let one sender send until nothing is left for it."""
+        async with asyncio.timeout(WITHIN):
+            return await (await self.sender(server, **changes)).run()
+
+    async def keep_going(self, **changes: Any) -> bool:
+        """What the watch does: retries, new chunks; tells whether all is done."""
+        known = {"mailing_id": self.mailing_id, "resend_unconfirmed": False, "settings": self.settings}
+        async with self.database.begin() as session:
+            return await service.keep_going(session, **{**known, **changes})
+
+    async def recover(self) -> int:
+        return await service.recover(self.database, self.settings)
+
+    async def statuses(self) -> dict[str, int]:
+        rows = await self.sql.fetch(
+            "SELECT status, count(*) FROM recipient WHERE mailing_id = $1 GROUP BY 1", self.mailing_id
+        )
+        return dict(rows)
+
+    async def recipient(self, number: int) -> Any:
+        return await self.sql.fetchrow(
+            "SELECT * FROM recipient WHERE mailing_id = $1 AND email = $2", self.mailing_id, f"r{number}@example.no"
+        )
+
+    async def chunks(self) -> list[Any]:
+        return await self.sql.fetch("SELECT * FROM chunk WHERE dispatch_id = $1 ORDER BY number", self.dispatch_id)
+
+    def journals(self) -> list[Path]:
+        return list(self.settings.journal_dir.glob("*.journal"))
+
+
+@asynccontextmanager
+async def sending(database_url: str, directory: Path, *, count: int, html: str = "<p>Hei</p>", **changes: Any):
+    """A mailing of `count` ready recipients r1@example.no, r2@example.no, …, frozen and on its way."""
+    settings = settings_for(database_url, data_dir=directory, **changes)
+    database = Database.connect(settings, name="sender")
+    sql = await asyncpg.connect(database_url)
+    try:
+        async with database.begin() as session:
+            mailing = Mailing(name="News", state=MailingState.SENDING)
+            session.add(mailing)
+            await session.flush()
+        await sql.execute(_RECIPIENTS, mailing.id, count)
+        async with database.begin() as session:
+            dispatch = await service.freeze(
+                session, mailing_id=mailing.id, compiled=compiled(html), link_ids=[], senders=1
+            )
+        yield Sending(settings, database, sql, mailing.id, dispatch.id)
+    finally:
+        await sql.close()
+        await database.close()
+
+
+def times_taken(server: Any) -> dict[int, int]:
+    """How many addresses were taken how often."""
+    return dict(Counter(Counter(entry.recipient for entry in server.ledger).values()))
