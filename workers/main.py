@@ -11,6 +11,7 @@ from arq.worker import Worker
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app import tables
@@ -20,12 +21,14 @@ from app.platform.settings import Settings
 from app.platform.telemetry import log, set_up_logging
 from app.platform.tokens import TokenKey
 from workers.context import Context, JobFunction, run_job
-from workers.jobs import bounces, imports, sending
+from workers.jobs import bounces, imports, sending, unsubscribing
 from workers.relay import relay
 from workers.watch import watch
 
 JOB_TIMEOUT = 3600  # seconds; leases in PostgreSQL recover what dies, so this bounds only what hangs
-DRAIN_SECONDS = 20.0  # how long running jobs may take to come to a good place at SIGTERM
+# Together within the 20 s that the supervisor leaves a child at SIGTERM. A sender needs up to 16 (delivery/sender.py).
+DRAIN_SECONDS = 17.0  # how long running jobs may take to come to a good place
+CLOSE_SECONDS = 2.0
 
 JOBS: dict[str, JobFunction] = {
     Job.IMPORT_RUN: imports.run_import,
@@ -33,6 +36,7 @@ JOBS: dict[str, JobFunction] = {
     Job.LIST_UPDATE: sending.update_list,
     Job.DISPATCH_SEND: sending.send_dispatch,
     Job.TEST_SEND: sending.send_test,
+    Job.RECIPIENT_UNSUBSCRIBE: unsubscribing.unsubscribe_recipient,
     Job.BOUNCE_READ: bounces.read_bounce,
 }
 
@@ -71,16 +75,21 @@ async def run_worker(settings: Settings) -> None:
     log.info("worker.started")
     stop = asyncio.create_task(_until(context.stopping))
     done, _ = await asyncio.wait([stop, *background], return_when=asyncio.FIRST_COMPLETED)
+    context.stopping.set()  # also when one of them failed: running jobs come to a good place
     worker.allow_pick_jobs = False
     running = list(worker.tasks.values())
     if running:
         await asyncio.wait(running, timeout=DRAIN_SECONDS)
-    for task in background:
+    for task in (stop, *background):
         task.cancel()
-    await asyncio.gather(*background, return_exceptions=True)
-    await worker.close()
-    await pool.aclose()
-    await context.database.close()
+    await asyncio.gather(stop, *background, return_exceptions=True)
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await worker.close()
+            await pool.aclose()
+            await context.database.close()
+    except (RedisError, OSError) as error:  # it is away: nothing is lost by not saying goodbye
+        log.warning("worker.not_closed", kind=type(error).__name__)
     log.info("worker.ended")
     for task in done - {stop}:
         task.result()

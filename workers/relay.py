@@ -5,19 +5,23 @@ forgot. Any number of relays may run: rows are offered under SKIP LOCKED.
 """
 
 import asyncio
+import time
 from contextlib import suppress
 
 import asyncpg
 from arq import ArqRedis
 from redis.exceptions import RedisError
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
+from app.platform.db import DATABASE_AWAY
 from app.platform.outbox import CHANNEL
 from app.platform.telemetry import log
 from workers.context import Context
 
 OFFER_SECONDS = 5  # an offer that nobody claimed by then is made again; arq refuses it while it is still queued
+# A worker killed between taking an offer and claiming the row leaves arq sure that the job runs, for an hour. So each
+# period has names of its own; at most one offer per period waits in Redis, and who comes second finds the row claimed.
+REPEAT_SECONDS = 30
 LOOK_SECONDS = 1.0
 BATCH = 200
 
@@ -43,7 +47,7 @@ async def relay(context: Context, redis: ArqRedis) -> None:
             woken.clear()
             try:
                 more = await offer_due(context, redis)
-            except (SQLAlchemyError, OSError, RedisError) as error:
+            except (*DATABASE_AWAY, RedisError) as error:
                 log.warning("relay.waits", kind=type(error).__name__)
                 more = False
             if not more:
@@ -57,8 +61,9 @@ async def offer_due(context: Context, redis: ArqRedis) -> bool:
     """Offer one batch of due rows; return whether there may be more."""
     async with context.database.begin() as session:
         rows = (await session.exec(_OFFER, params={"seconds": OFFER_SECONDS, "batch": BATCH})).all()  # type: ignore[call-overload]
+    period = int(time.time() // REPEAT_SECONDS)
     for row in rows:
-        await redis.enqueue_job("run", row.id, _job_id=f"{row.id}:{row.attempts}")
+        await redis.enqueue_job("run", row.id, _job_id=f"{row.id}:{row.attempts}:{period}")
     return len(rows) == BATCH
 
 
@@ -73,6 +78,6 @@ async def _listen(database_url: str, woken: asyncio.Event) -> None:
                 await closed.wait()
             finally:
                 await connection.close(timeout=1)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+        except DATABASE_AWAY as error:
             log.warning("relay.not_listening", kind=type(error).__name__)
         await asyncio.sleep(LOOK_SECONDS)

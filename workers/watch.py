@@ -6,10 +6,10 @@ Cheap when there is nothing to do: a look into the journal directory, one UPDATE
 import asyncio
 
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.delivery.service import recover
 from app.mailings import queries, service
+from app.platform.db import DATABASE_AWAY
 from app.platform.telemetry import log
 from workers.context import Context
 
@@ -21,12 +21,17 @@ _MINE = text("SELECT pg_try_advisory_xact_lock(8002, :mailing) AS mine")
 async def watch(context: Context) -> None:
     """Watch until cancelled; a database that is away only delays it."""
     while True:
-        try:
-            await recover(context.database, context.settings)
-            await move_on(context)
-        except (SQLAlchemyError, OSError) as error:
-            log.warning("watch.waits", kind=type(error).__name__)
+        for step in (recover_dead, move_on):
+            try:
+                await step(context)
+            except DATABASE_AWAY as error:
+                log.warning("watch.waits", step=step.__name__, kind=type(error).__name__)
         await asyncio.sleep(LOOK_SECONDS)
+
+
+async def recover_dead(context: Context) -> None:
+    """Take over what dead senders left."""
+    await recover(context.database, context.settings)
 
 
 async def move_on(context: Context) -> None:
@@ -34,7 +39,12 @@ async def move_on(context: Context) -> None:
     async with context.database.begin() as session:
         mailing_ids = await queries.sending_mailings(session)
     for mailing_id in mailing_ids:
-        async with context.database.begin() as session:
-            mine = (await session.exec(_MINE, params={"mailing": mailing_id % 2**31})).one()  # type: ignore[call-overload]
-            if mine.mine:
-                await service.keep_going(session, mailing_id=mailing_id, settings=context.settings)
+        try:
+            async with context.database.begin() as session:
+                mine = (await session.exec(_MINE, params={"mailing": mailing_id % 2**31})).one()  # type: ignore[call-overload]
+                if mine.mine:
+                    await service.keep_going(session, mailing_id=mailing_id, settings=context.settings)
+        except DATABASE_AWAY:
+            raise
+        except Exception as error:  # noqa: BLE001 - one mailing that cannot go on must not hold up the others
+            log.error("watch.failed", mailing_id=mailing_id, exc_info=error)
