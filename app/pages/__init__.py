@@ -1,1 +1,5 @@
-"""What recipients see in a browser: unsubscribing, preferences, view in browser."""
+"""Public pages for recipients: unsubscribe and preferences (D46-D49).
+
+GET only shows, POST acts. The pages work without JavaScript and cookies, in six languages, and lean on nothing outside
+themselves.
+"""

@@ -1,0 +1,186 @@
+"""`/u/{token}` and `/p/{token}`. GET, HEAD and OPTIONS change nothing, whoever sends them (D46, RFC 8058 §3.2)."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse, PlainTextResponse
+from sqlmodel.ext.asyncio.session import AsyncSession
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.types import Message
+
+from app.consent.models import Purpose
+from app.pages.languages import CATALOGUES, choose_language
+from app.pages.render import HEADERS, mask, render
+from app.pages.service import TRACKING, Visitor, find_visitor, read_preferences, save_preferences, unsubscribe
+from app.platform.telemetry import log
+from app.platform.tokens import InvalidToken
+from app.platform.tokens import Purpose as TokenPurpose
+from app.tracking.endpoint import DATABASE_AWAY
+
+MAX_BODY = 65_536  # octets; a form of ours has some 500, with a thousand subscription types 20 000
+MAX_FIELDS = 2000
+
+_ID = re.compile(r"[0-9]{1,18}")
+
+ONE_CLICK = ("List-Unsubscribe", "One-Click")
+
+routes = APIRouter(include_in_schema=False)
+
+Fields = list[tuple[str, str]]
+Act = Callable[[AsyncSession, Request, Visitor | None], Awaitable[Response]]
+
+
+@routes.api_route("/u/{token}", methods=["GET", "HEAD"])
+async def show_unsubscribe(request: Request, token: str) -> Response:
+    """Ask whether to unsubscribe; changes nothing."""
+    return await _for_visitor(request, token, TokenPurpose.UNSUBSCRIBE, _show_unsubscribe)
+
+
+@routes.post("/u/{token}")
+async def post_unsubscribe(request: Request, token: str) -> Response:
+    """Unsubscribe: from the mailing's type, from everything, or in one click as RFC 8058 has it."""
+    return await _for_visitor(request, token, TokenPurpose.UNSUBSCRIBE, _unsubscribe)
+
+
+@routes.api_route("/p/{token}", methods=["GET", "HEAD"])
+async def show_preferences(request: Request, token: str) -> Response:
+    """Show what the person receives and permits; changes nothing."""
+    return await _for_visitor(request, token, TokenPurpose.PREFERENCES, _show_preferences)
+
+
+@routes.post("/p/{token}")
+async def post_preferences(request: Request, token: str) -> Response:
+    """Save what the person wants to receive and permits."""
+    return await _for_visitor(request, token, TokenPurpose.PREFERENCES, _save_preferences)
+
+
+async def _for_visitor(request: Request, token: str, purpose: TokenPurpose, act: Act) -> Response:
+    """Find whose page it is and act in one transaction; for a test message the visitor is None."""
+    try:
+        recipient_id, _ = request.app.state.tokens.read(purpose, token)
+    except InvalidToken:
+        return _message(request, "not_found", status=404)
+    try:
+        async with request.app.state.database.begin() as session:
+            visitor = await find_visitor(session, recipient_id=recipient_id) if recipient_id else None
+            if recipient_id and visitor is None:
+                return _message(request, "not_found", status=404)
+            return await act(session, request, visitor)
+    except DATABASE_AWAY as error:
+        log.warning("pages.database_away", kind=type(error).__name__)
+        return _message(request, "away", status=503, headers={"Retry-After": "60"})
+
+
+async def _show_unsubscribe(_session: AsyncSession, request: Request, visitor: Visitor | None) -> Response:
+    kind = visitor.subscription_type if visitor and visitor.person_id is not None else None
+    if visitor is None:
+        kind = CATALOGUES[_language(request, None)]["test.type"]
+    return _page(request, "unsubscribe.html", visitor, type=kind, preferences=_preferences_path(request, visitor))
+
+
+async def _unsubscribe(session: AsyncSession, request: Request, visitor: Visitor | None) -> Response:
+    fields = await _read_fields(request)
+    scope = dict(fields).get("scope")
+    one_click = ONE_CLICK in fields
+    if not one_click and scope not in ("type", "everything"):
+        return _message(request, "unclear", status=422, visitor=visitor)
+    everything = True
+    if visitor is not None:
+        everything = await unsubscribe(
+            session, visitor=visitor, everything=scope == "everything" and not one_click,
+            page="one-click unsubscribe" if one_click else "unsubscribe page",
+        )  # fmt: skip
+    if one_click:
+        return PlainTextResponse("Unsubscribed.\n", headers=dict(HEADERS))
+    kind = visitor.subscription_type if visitor and not everything else None
+    return _page(request, "unsubscribed.html", visitor, type=kind, preferences=_preferences_path(request, visitor))
+
+
+async def _show_preferences(
+    session: AsyncSession, request: Request, visitor: Visitor | None, *, saved: bool = False
+) -> Response:
+    types: Sequence[tuple[int, str, bool]] | None = None
+    granted: frozenset[Purpose] = frozenset()
+    if visitor is None:
+        types = [(0, CATALOGUES[_language(request, None)]["test.type"], True)]
+    elif visitor.person_id is not None:
+        preferences = await read_preferences(session, person_id=visitor.person_id)
+        types, granted = preferences.types, preferences.granted
+    tokens = request.app.state.tokens
+    path = f"/u/{tokens.make(TokenPurpose.UNSUBSCRIBE, visitor.recipient_id if visitor else 0)}"
+    return _page(
+        request, "preferences.html", visitor, types=types, granted=granted, saved=saved, unsubscribe=path
+    )  # fmt: skip
+
+
+async def _save_preferences(session: AsyncSession, request: Request, visitor: Visitor | None) -> Response:
+    fields = await _read_fields(request)
+    if ("save", "yes") not in fields:
+        return _message(request, "unclear", status=422, visitor=visitor)
+    if visitor is not None and visitor.person_id is not None:
+        wanted = {int(value) for name, value in fields if name == "type" and _ID.fullmatch(value)}
+        tracking = {purpose for purpose in TRACKING if ("tracking", purpose.value) in fields}
+        await save_preferences(
+            session, visitor=visitor, person_id=visitor.person_id, wanted=wanted, tracking=tracking
+        )  # fmt: skip
+    return await _show_preferences(session, request, visitor, saved=visitor is not None)
+
+
+async def _read_fields(request: Request) -> Fields:
+    """Return the fields of a form, in either encoding; what cannot be read has none. One-click posts may be either."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_BODY:
+            return []
+    if not request.headers.get("content-type", "").lower().startswith("multipart/"):
+        try:
+            return parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+        except ValueError:  # too many fields, or no UTF-8
+            return []
+
+    async def replay() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    try:
+        form = await Request(request.scope, replay).form(max_files=10, max_fields=MAX_FIELDS)
+    except (HTTPException, MultiPartException):
+        return []
+    fields = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+    await form.close()
+    return fields
+
+
+def _language(request: Request, visitor: Visitor | None) -> str:
+    return choose_language(
+        person=visitor.language if visitor else None, accept_language=request.headers.get("accept-language")
+    )
+
+
+def _preferences_path(request: Request, visitor: Visitor | None) -> str | None:
+    """Return where the person chooses; a recipient who matches no person has nothing to choose."""
+    if visitor is not None and visitor.person_id is None:
+        return None
+    return f"/p/{request.app.state.tokens.make(TokenPurpose.PREFERENCES, visitor.recipient_id if visitor else 0)}"
+
+
+def _page(request: Request, template: str, visitor: Visitor | None, **values: object) -> Response:
+    language = _language(request, visitor)
+    content = render(
+        template, language=language, sender=visitor.sender if visitor else "", is_test=visitor is None,
+        address=mask(visitor.email if visitor else "you@example.com"), **values,
+    )  # fmt: skip
+    return HTMLResponse(content, headers={**HEADERS, "Content-Language": language})
+
+
+def _message(
+    request: Request, key: str, *, status: int, visitor: Visitor | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    language = _language(request, visitor)
+    content = render("message.html", language=language, sender="", is_test=False, key=key)
+    return HTMLResponse(
+        content, status_code=status, headers={**HEADERS, "Content-Language": language, **(headers or {})}
+    )
