@@ -18,6 +18,7 @@ from app.contacts.routes import routes as contacts_routes
 from app.content.routes import routes as content_routes
 from app.mailings.routes import routes as mailing_routes
 from app.mailings.verb_routes import routes as verb_routes
+from app.pages.routes import routes as page_routes
 from app.platform.auth import Callers
 from app.platform.db import Database
 from app.platform.errors import Unavailable
@@ -51,6 +52,7 @@ ROUTERS = (
     tracking_routes,
     bounces_routes,
     statistics_routes,
+    page_routes,
 )
 
 __all__ = ["create_app", "tables"]
