@@ -35,6 +35,15 @@ HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
 }
 
+MESSAGE_HEADERS: Mapping[str, str] = {
+    # A message is written by the CRM's users: its looks and images may show, nothing in it may run or post.
+    "Content-Security-Policy": (
+        "default-src 'none'; img-src http: https: data:; style-src 'unsafe-inline' https:; font-src https: data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox allow-popups "
+        "allow-popups-to-escape-sandbox allow-top-navigation-by-user-activation"
+    ),
+}
+
 
 def render(template: str, *, language: str, **values: Any) -> str:
     """Return a page. In templates, `t("key", name=value)` is the catalogue's text with its values filled in."""

@@ -1,4 +1,4 @@
-"""`/u/{token}` and `/p/{token}`. GET, HEAD and OPTIONS change nothing, whoever sends them (D46, RFC 8058 §3.2)."""
+"""The recipients' pages. GET, HEAD and OPTIONS change nothing, whoever sends them (D46, RFC 8058 §3.2)."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -12,8 +12,9 @@ from starlette.formparsers import MultiPartException
 from starlette.types import Message
 
 from app.consent.models import Purpose
+from app.delivery.viewing import html_as_sent
 from app.pages.languages import CATALOGUES, choose_language
-from app.pages.render import HEADERS, mask, render
+from app.pages.render import HEADERS, MESSAGE_HEADERS, mask, render
 from app.pages.service import TRACKING, Visitor, find_visitor, read_preferences, save_preferences, unsubscribe
 from app.platform.telemetry import log
 from app.platform.tokens import InvalidToken
@@ -57,6 +58,12 @@ async def post_preferences(request: Request, token: str) -> Response:
     return await _for_visitor(request, token, TokenPurpose.PREFERENCES, _save_preferences)
 
 
+@routes.api_route("/v/{token}", methods=["GET", "HEAD"])
+async def view_in_browser(request: Request, token: str) -> Response:
+    """Show the recipient's own version of the message, as it was sent (D48)."""
+    return await _for_visitor(request, token, TokenPurpose.VIEW, _view)
+
+
 async def _for_visitor(request: Request, token: str, purpose: TokenPurpose, act: Act) -> Response:
     """Find whose page it is and act in one transaction; for a test message the visitor is None."""
     try:
@@ -72,6 +79,19 @@ async def _for_visitor(request: Request, token: str, purpose: TokenPurpose, act:
     except DATABASE_AWAY as error:
         log.warning("pages.database_away", kind=type(error).__name__)
         return _message(request, "away", status=503, headers={"Retry-After": "60"})
+
+
+async def _view(session: AsyncSession, request: Request, visitor: Visitor | None) -> Response:
+    if visitor is None:
+        return _message(request, "view_test", status=200)
+    state = request.app.state
+    content = await html_as_sent(
+        session, mailing_id=visitor.mailing_id, recipient_id=visitor.recipient_id, settings=state.settings,
+        tokens=state.tokens,
+    )  # fmt: skip
+    if content is None:
+        return _message(request, "not_found", status=404)
+    return HTMLResponse(content, headers={**HEADERS, **MESSAGE_HEADERS})
 
 
 async def _show_unsubscribe(_session: AsyncSession, request: Request, visitor: Visitor | None) -> Response:

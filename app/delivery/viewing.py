@@ -1,0 +1,39 @@
+"""A recipient's own version of a mailing, as it was sent (D48)."""
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.content.compiled import CompiledMessage, preview
+from app.delivery import queries
+from app.delivery.merge_data import BY_ID, select_recipients
+from app.delivery.service import plan_of
+from app.platform.settings import Settings
+from app.platform.tokens import TokenKey
+
+
+async def html_as_sent(
+    session: AsyncSession, *, mailing_id: int, recipient_id: int, settings: Settings, tokens: TokenKey
+) -> str | None:
+    """Return the HTML a recipient was sent, with the same links; None when the mailing or the recipient is gone.
+
+    The message is the frozen one. Merge values are the person's present ones: where they changed since, so does the
+    page; once the person is erased, only name and address are filled.
+    """
+    dispatch = await queries.find_dispatch(session, mailing_id=mailing_id)
+    if dispatch is None:
+        return None
+    plan = plan_of(
+        mailing_id=mailing_id,
+        dispatch_id=dispatch.id,
+        compiled=CompiledMessage.from_dict(dispatch.compiled),
+        link_ids=dispatch.link_ids,
+        settings=settings,
+        tokens=tokens,
+    )
+    select = select_recipients(plan.tags, where=BY_ID)
+    row = (
+        await session.exec(select, params={"mailing_id": mailing_id, "recipient_id": recipient_id})  # type: ignore[call-overload]
+    ).one_or_none()
+    if row is None:
+        return None
+    data = plan.data(row, plan.tags, recipient_id=recipient_id)
+    return preview(plan.compiled, data, **plan.allowed(row)).html
