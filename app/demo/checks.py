@@ -16,7 +16,8 @@ MARKS = {"opened_at": "openers", "clicked_at": "clickers"}
 class Evidence:
     """What is known at the end: from the API, from the caught mail, and what was played.
 
-    `recipients` is the whole list, line by line; `hard_bounces` the addresses blocked for bouncing.
+    `recipients` is the whole list, line by line; `still_subscribed` are ids of persons who unsubscribed and yet are
+    subscribed; `hard_bounces` the addresses blocked for bouncing.
     """
 
     imported: Imported
@@ -24,6 +25,7 @@ class Evidence:
     statistics: Json
     recipients: Sequence[Json]
     links: Sequence[Json]
+    still_subscribed: frozenset[int]
     hard_bounces: frozenset[str]
     caught: Sequence[Caught]
     played: Played
@@ -101,6 +103,7 @@ def _engagement(evidence: Evidence) -> Iterable[Check]:
     yield Check(
         "unsubscribed wrongly, or wrongly not", 0, len(unsubscribed ^ {mailbox(one) for one in played.unsubscribed})
     )
+    yield Check("unsubscribed who would get the next one", 0, len(evidence.still_subscribed))
     yield Check("bounced", len(played.bounced), sum(statistics["bounced"].values()))
     bounced = {mailbox(address) for address in evidence.hard_bounces}
     yield Check(

@@ -117,12 +117,14 @@ def _tell(stack: Stack, console: Console, *, export: Path) -> Evidence:
         screen.counts(console, "and", ends)
         statistics = _settled(api, mailing_id, played)
         path = f"/v1/mailings/{mailing_id}"
+        recipients = tuple(every(api, f"{path}/recipients"))
         evidence = Evidence(
             imported=imported,
             audience=audience,
             statistics=statistics,
-            recipients=tuple(every(api, f"{path}/recipients")),
+            recipients=recipients,
             links=tuple(every(api, f"{path}/links")),
+            still_subscribed=_still_subscribed(api, recipients),
             hard_bounces=frozenset(each["email"] for each in every(api, "/v1/blocked-addresses", reason="hard_bounce")),
             caught=_mailing_caught(stack),
             played=played,
@@ -154,6 +156,13 @@ def _settled(api: httpx2.Client, mailing_id: int, played: Played) -> Json:
     with suppress(TookTooLong):
         wait_for("The statistics", shows_all, within=STATISTICS_WITHIN)
     return seen
+
+
+def _still_subscribed(api: httpx2.Client, recipients: Sequence[Json]) -> frozenset[int]:
+    """Return who of those that unsubscribed is subscribed all the same."""
+    gone = [line["person_id"] for line in recipients if line["unsubscribed_at"]]
+    answers = {person: call(api, "GET", f"/v1/persons/{person}/subscriptions")["items"] for person in gone}
+    return frozenset(person for person, items in answers.items() if any(item["subscribed"] for item in items))
 
 
 def _show_statistics(console: Console, statistics: Json) -> None:

@@ -55,6 +55,7 @@ def evidence():
             {"target": "https://nordlys.example/a?b=1&c=2#d", "clicks": {"human": 1, "machine": 1}},
             {"target": "https://nordlys.example/?firma=[[company.name]]", "clicks": {"human": 0, "machine": 1}},
         ),
+        still_subscribed=frozenset(),
         hard_bounces=frozenset({"per@nordlys.example"}),
         caught=(caught("kari@xn--blbr-roah.example"), caught("Ola@nordlys.example"), caught("per@nordlys.example")),
         played=Played(
@@ -109,6 +110,12 @@ def test_a_tally_that_drifted_from_the_list_is_noticed():
     sound = evidence()
     sound.statistics["recipients"]["by_status"] |= {"sent": 3, "bounced": 0}
     assert failing(sound) == {"the list, recounted by status"}
+
+
+def test_an_unsubscription_without_effect_is_noticed():
+    assert failing(dataclasses.replace(evidence(), still_subscribed=frozenset({2}))) == {
+        "unsubscribed who would get the next one"
+    }
 
 
 def test_a_row_of_the_export_that_got_lost_is_noticed():
