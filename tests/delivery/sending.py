@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,11 +62,11 @@ class Sending:
                 session, dispatch_id=self.dispatch_id, settings=self.settings, tokens=TOKENS
             )
         assert loaded is not None, "the dispatch is halted"
-        account = changes.pop("account", {})
+        account = {"local_hostname": "me", "timeouts": QUICK, **changes.pop("account", {})}
         known = {
             "database": self.database,
             "plan": loaded[0],
-            "account": SmtpAccount(server.host, server.port, local_hostname="me", timeouts=QUICK, **account),
+            "account": SmtpAccount(server.host, server.port, **account),
             "journal_directory": self.settings.journal_dir,
             "connections": 4,
             "retries": loaded[1],
@@ -102,6 +103,21 @@ class Sending:
     async def chunks(self) -> list[Any]:
         return await self.sql.fetch("SELECT * FROM chunk WHERE dispatch_id = $1 ORDER BY number", self.dispatch_id)
 
+    @asynccontextmanager
+    async def database_away(self) -> AsyncIterator[None]:
+        """Meanwhile the database ends all connections, `sql` too, and refuses new ones."""
+        address, name = self.settings.database_url.rsplit("/", 1)
+        admin = await asyncpg.connect(f"{address}/postgres")
+        await self.sql.close()
+        try:
+            await admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+            await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+            yield
+            await admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+        finally:
+            await admin.close()
+        self.sql = await asyncpg.connect(self.settings.database_url)
+
     def journals(self) -> list[Path]:
         return list(self.settings.journal_dir.glob("*.journal"))
 
@@ -122,10 +138,23 @@ async def sending(database_url: str, directory: Path, *, count: int, html: str =
             dispatch = await service.freeze(
                 session, mailing_id=mailing.id, compiled=compiled(html), link_ids=[], senders=1
             )
-        yield Sending(settings, database, sql, mailing.id, dispatch.id)
+        found = Sending(settings, database, sql, mailing.id, dispatch.id)
+        yield found
+        sql = found.sql
     finally:
         await sql.close()
         await database.close()
+
+
+async def reached(server: Any, count: int) -> None:
+    """Wait until the server has taken so many messages."""
+    await until(lambda: len(server.ledger) >= count)
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(WITHIN):
+        while not condition():  # noqa: ASYNC110 - what it looks at knows nothing of events
+            await asyncio.sleep(0.002)
 
 
 def times_taken(server: Any) -> dict[int, int]:
