@@ -5,7 +5,7 @@ is shared, and its speed changes from minute to minute.
 """
 
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -51,7 +51,7 @@ class Target:
     name: str
     unit: str
     goal: float
-    measure: Callable[[House, str], Awaitable[Measured]]
+    measure: Callable[[House, str], Coroutine[Any, Any, Measured]]
     """Measures on a fresh house in the size `small` or `full`; raises BenchError."""
     at_most: bool = False
 

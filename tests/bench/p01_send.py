@@ -108,7 +108,7 @@ async def measure_with(house: House, smtp: SmtpTools, *, messages: int, runs: in
 
 
 async def _compose(prepared: Prepared) -> tuple[int, int]:
-    """Make a mailing to the audience with its list; return its id and the size of a message in octets."""
+    """Make a mailing and let a worker make its list; return its id and the size of a message in octets."""
     async with prepared.database.begin() as session:
         setup = {
             "name": "Høstnytt", "from_name": "Nordlys", "from_email": "post@nordlys.example", "language": "nb",
@@ -119,9 +119,12 @@ async def _compose(prepared: Prepared) -> tuple[int, int]:
         await mailings.change_content(session, mailing=mailing, fields=content)
         source = SelectionSourceIn(kind="selection", selection_id=prepared.selection_id)
         await mailings.add_source(session, mailing=mailing, source=source, recorded_by="bench")
-        await mailings.update_list(session, mailing=mailing)
+        mailing_id = mailing.id
+    await _until(prepared, mailing_id, lambda seen: bool(seen["listed"]))
+    async with prepared.database.begin() as session:
+        mailing = await mailings.read_mailing(session, mailing_id=mailing_id)
         shown = await preview_mailing(session, mailing=mailing, composer=prepared.composer, recipient_id=None)
-        return mailing.id, shown.size
+    return mailing_id, shown.size
 
 
 async def _run_baseline(smtp: SmtpTools, *, messages: int, octets: int, sink: int) -> Run:
@@ -136,39 +139,43 @@ async def _run_ours(prepared: Prepared, mailing_id: int, *, workers: list[int], 
     groups = {"worker": workers, "postgres": [prepared.house.postgres_pid], "sink": [sink]}
     async with prepared.database.begin() as session:
         await mailings.send(session, mailing_id=mailing_id, composer=prepared.composer)
-    await _until(prepared, mailing_id, lambda state, _: state not in ("preparing", "draft"))
+    await _until(prepared, mailing_id, lambda seen: seen["state"] not in ("draft", "preparing"))
     before = {name: cpu_seconds(*pids) for name, pids in groups.items()}
-    await _until(prepared, mailing_id, lambda _, sent: sent == prepared.messages)
-    ended_at = time.time()
+    seen = await _until(prepared, mailing_id, lambda seen: seen["sent"] == prepared.messages)
+    seconds = time.time() - seen["started_at"].timestamp()
     each = {name: (cpu_seconds(*pids) - before[name]) / prepared.messages * 1e6 for name, pids in groups.items()}
     sink_us = each.pop("sink")
-    started_at = await prepared.connection.fetchval("SELECT started_at FROM mailing WHERE id = $1", mailing_id)
-    await _until(prepared, mailing_id, lambda state, _: state == "finished")
+    await _until(prepared, mailing_id, lambda seen: seen["state"] == "finished")
     return Run(
         OURS,
-        prepared.messages / (ended_at - started_at.timestamp()),
-        ended_at - started_at.timestamp(),
+        prepared.messages / seconds,
+        seconds,
         cpu_us=each,
         peak_rss_mb=peak_rss_mb(workers),
         further={"sink_cpu_us": sink_us},
     )
 
 
-async def _until(prepared: Prepared, mailing_id: int, reached: Callable[[str, int], bool]) -> None:
-    """Wait until the mailing's state and number of messages sent are as wanted; raises StalledError."""
-    query = """
-        SELECT state, state_reason, coalesce((
-            SELECT value FROM recipient_tally WHERE mailing_id = mailing.id AND name = 'sent'
-        ), 0) AS sent FROM mailing WHERE id = $1
-    """
-    seen, moved_at = None, time.monotonic()
-    while not reached((row := await prepared.connection.fetchrow(query, mailing_id))["state"], row["sent"]):
-        if row != seen:
-            seen, moved_at = row, time.monotonic()
-        if time.monotonic() - moved_at > STALLED_SECONDS or row["state"] in ("stopped", "failed", "cancelled"):
+_SEEN = """
+    SELECT state, state_reason, started_at, list_updated_at IS NOT NULL AS listed, coalesce((
+        SELECT value FROM recipient_tally WHERE mailing_id = mailing.id AND name = 'sent'
+    ), 0) AS sent FROM mailing WHERE id = $1
+"""
+
+
+async def _until(prepared: Prepared, mailing_id: int, reached: Callable[[Any], bool]) -> Any:
+    """Wait until what is seen of the mailing is as wanted, and return it; raises StalledError."""
+    before, moved_at = None, time.monotonic()
+    while True:
+        seen: Any = await prepared.connection.fetchrow(_SEEN, mailing_id)
+        if reached(seen):
+            return seen
+        if seen != before:
+            before, moved_at = seen, time.monotonic()
+        if time.monotonic() - moved_at > STALLED_SECONDS or seen["state"] in ("stopped", "failed", "cancelled"):
             raise StalledError(
-                f"The mailing is {row['state']} with {row['sent']} of {prepared.messages} sent: "
-                f"{row['state_reason'] or prepared.house.last_words('worker-1')}"
+                f"The mailing is {seen['state']} with {seen['sent']} of {prepared.messages} sent: "
+                f"{seen['state_reason'] or prepared.house.last_words('worker-1')}"
             )
         await asyncio.sleep(LOOK_SECONDS)
 
