@@ -144,7 +144,7 @@ async def list_sources(caller: MailingsRead, session: Session, mailing_id: int) 
     responses=declare(MailingNotFound, NotEditable), summary="Add a recipient source",
 )  # fmt: skip
 async def add_source(caller: MailingsWrite, session: Session, mailing_id: int, body: SourceIn) -> SourceOut:
-    """Add a selection, a person or pasted addresses. The list follows within moments."""
+    """Add a selection, a person or pasted addresses. The list follows: at once below 10 000, else within moments."""
     mailing = await service.read_mailing(session, mailing_id=mailing_id, lock=True)
     source = await service.add_source(session, mailing=mailing, source=body, recorded_by=caller.name)
     return _source(source, len(body.addresses) if isinstance(body, AddressesSourceIn) else None)

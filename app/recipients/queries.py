@@ -134,6 +134,26 @@ async def update_list(session: AsyncSession, **rules: Any) -> Any:
     return row
 
 
+_SIZE = text("""
+    -- How many persons and addresses a mailing's sources bring, counted no further than asked.
+    SELECT count(*) AS brought FROM (
+        (SELECT 1 FROM mailing_source AS s JOIN selection_member AS m USING (selection_id)
+         WHERE s.mailing_id = :mailing_id LIMIT :most)
+        UNION ALL
+        (SELECT 1 FROM mailing_source AS s JOIN source_address AS a ON a.source_id = s.id
+         WHERE s.mailing_id = :mailing_id LIMIT :most)
+        UNION ALL
+        (SELECT 1 FROM mailing_source AS s WHERE s.mailing_id = :mailing_id AND s.kind = 'person' LIMIT :most)
+    ) AS lines
+""")
+
+
+async def count_brought(session: AsyncSession, *, mailing_id: int, most: int) -> int:
+    """Return how many lines the sources bring at most; of each kind no more than `most` are counted."""
+    row = (await session.exec(_SIZE, params={"mailing_id": mailing_id, "most": most})).one()  # type: ignore[call-overload]
+    return int(row.brought)
+
+
 async def find_recipient(session: AsyncSession, *, mailing_id: int, recipient_id: int) -> Recipient | None:
     """Return one line of a mailing's list, or None."""
     query = select(Recipient).where(Recipient.id == recipient_id, Recipient.mailing_id == mailing_id)
