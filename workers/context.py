@@ -15,8 +15,8 @@ from app.platform.settings import Settings
 from app.platform.telemetry import log
 from app.platform.tokens import TokenKey
 
-LEASE_SECONDS = 15  # how long a killed worker's job waits for another; renewed while the job runs
-RENEW_SECONDS = 5
+LEASE_SECONDS = 10  # how long a killed worker's job waits for another; renewed while the job runs
+RENEW_SECONDS = 3
 MAX_ATTEMPTS = 8  # with doubling waits from 2 s: about four minutes of a job failing on its own
 
 
