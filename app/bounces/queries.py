@@ -98,17 +98,6 @@ async def mark_bounced(session: AsyncSession, *, recipient_id: int, kind: Bounce
     await session.exec(_MARK_BOUNCED, params=values)  # type: ignore[call-overload]
 
 
-_MAILING_EXISTS = text("""
-    -- Whether a mailing exists, by primary key. The slice that owns the table lies above this one.
-    SELECT EXISTS (SELECT FROM mailing WHERE id = :id)
-""")
-
-
-async def mailing_exists(session: AsyncSession, *, mailing_id: int) -> bool:
-    """Tell whether there is such a mailing."""
-    return bool((await session.exec(_MAILING_EXISTS, params={"id": mailing_id})).scalar_one())  # type: ignore[call-overload]
-
-
 async def page_of_bounces(
     session: AsyncSession,
     *,

@@ -5,7 +5,6 @@ from typing import Annotated
 from fastapi import Query
 
 from app.bounces import service
-from app.bounces.errors import MailingNotFound
 from app.bounces.models import BounceKind, BounceOrigin
 from app.bounces.queries import ListedBounce
 from app.bounces.schemas import BounceOut
@@ -13,6 +12,7 @@ from app.platform.auth import MailingsRead
 from app.platform.errors import declare
 from app.platform.http import Session, router
 from app.platform.pages import Cursor, Limit, Page, page_of, read_cursor
+from app.recipients.errors import MailingNotFound
 
 routes = router(tag="bounces")
 

@@ -11,7 +11,6 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.bounces import queries
 from app.bounces.dsn import Report, ReportKind
-from app.bounces.errors import MailingNotFound
 from app.bounces.models import BounceKind, BounceOrigin, InboundMessage
 from app.bounces.queries import ListedBounce
 from app.consent.models import BlockReason
@@ -19,6 +18,7 @@ from app.consent.service import block_address
 from app.platform.clock import now
 from app.platform.outbox import Job, enqueue
 from app.recipients.models import RecipientStatus
+from app.recipients.service import check_mailing
 
 # A server nearby may report a bounce before the sender has stored that the message left, even of a recipient that was
 # blocked while it was on its way: then the report waits, since the result that comes would hide it.
@@ -158,8 +158,7 @@ async def list_bounces(
     limit: int,
 ) -> Sequence[ListedBounce]:
     """Return a page of a mailing's bounces, oldest first, with one more than `limit`; raises MailingNotFound."""
-    if not await queries.mailing_exists(session, mailing_id=mailing_id):
-        raise MailingNotFound(f"There is no mailing {mailing_id}.")
+    await check_mailing(session, mailing_id=mailing_id)
     return await queries.page_of_bounces(
         session, mailing_id=mailing_id, kind=kind, origin=origin, after=after, limit=limit
     )

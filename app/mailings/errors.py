@@ -1,12 +1,6 @@
 """What can be wrong with a mailing."""
 
-from app.platform.errors import Conflict, Invalid, NotFound
-
-
-class MailingNotFound(NotFound):
-    """There is no such mailing."""
-
-    slug, title = "mailing-not-found", "No such mailing"
+from app.platform.errors import Conflict, Invalid
 
 
 class IllegalTransition(Conflict):

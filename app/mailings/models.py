@@ -60,7 +60,8 @@ class Mailing(Row, table=True):
     utm_source: str | None = None
     utm_campaign: str | None = None
     override_consent: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
-    override_reason: str | None = Field(default=None, description="why consent is overridden, and by whom (D21)")
+    override_reason: str | None = Field(default=None, description="why consent is overridden (D21)")
+    override_by: str | None = Field(default=None, description="the API key that asked for it (D21)")
     one_per_address: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
     update_list_when_sending: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
     unconfirmed_policy: UnconfirmedPolicy = choice(

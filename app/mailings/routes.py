@@ -6,7 +6,7 @@ from fastapi import Depends, Query, Request, Response
 
 from app.content.errors import InvalidContent, TemplateNotFound
 from app.mailings import composing, queries, readiness, service
-from app.mailings.errors import MailingNotFound, NotEditable, NotReady
+from app.mailings.errors import NotEditable, NotReady
 from app.mailings.models import Mailing, MailingState
 from app.mailings.schemas import ContentIn, ContentOut, MailingIn, MailingOut, MailingPatch, PreviewOut, Readiness
 from app.platform.auth import MailingsRead, MailingsWrite
@@ -15,7 +15,7 @@ from app.platform.http import Session, check_match, etag, router
 from app.platform.operation_routes import OperationOut, accepted
 from app.platform.pages import Cursor, Limit, Page, page_of, read_cursor
 from app.recipients import queries as recipient_queries
-from app.recipients.errors import RecipientNotFound, SourceNotFound
+from app.recipients.errors import MailingNotFound, RecipientNotFound, SourceNotFound
 from app.recipients.models import MailingSource
 from app.recipients.schemas import AddressesSourceIn, SourceIn, SourceOut
 
@@ -46,7 +46,8 @@ def tagged(mailing: Mailing, response: Response) -> MailingOut:
 )  # fmt: skip
 async def create_mailing(caller: MailingsWrite, session: Session, body: MailingIn, response: Response) -> MailingOut:
     """Create a draft; with a template, its content is copied into it."""
-    return tagged(await service.create_mailing(session, fields=body.model_dump()), response)
+    mailing = await service.create_mailing(session, fields=body.model_dump(), caller=caller.name)
+    return tagged(mailing, response)
 
 
 @routes.get("", operation_id="list_mailings", responses=declare(), summary="List mailings")
@@ -81,7 +82,8 @@ async def update_mailing(
     mailing = await service.read_mailing(session, mailing_id=mailing_id, lock=True)
     check_match(request, mailing.version)
     fields = body.model_dump(exclude_unset=True)
-    return tagged(await service.change_setup(session, mailing=mailing, fields=fields), response)
+    mailing = await service.change_setup(session, mailing=mailing, fields=fields, caller=caller.name)
+    return tagged(mailing, response)
 
 
 @routes.delete(

@@ -138,6 +138,7 @@ class MailingOut(BaseModel):
     utm_campaign: str | None
     override_consent: bool
     override_reason: str | None
+    override_by: str | None = Field(description="The API key that overrode consent")
     one_per_address: bool
     update_list_when_sending: bool
     unconfirmed_policy: UnconfirmedPolicy

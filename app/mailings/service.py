@@ -11,7 +11,7 @@ from app.content.service import check_content, read_template
 from app.delivery import service as delivery
 from app.mailings import queries
 from app.mailings.composing import Composer, compile_mailing
-from app.mailings.errors import MailingNotFound, NotReady
+from app.mailings.errors import NotReady
 from app.mailings.models import Mailing, MailingState, TestMessage, UnconfirmedPolicy
 from app.mailings.readiness import judge
 from app.mailings.schemas import MessageTest, Readiness, StepState
@@ -23,7 +23,7 @@ from app.platform.outbox import Job, enqueue
 from app.platform.settings import Settings
 from app.recipients import queries as recipient_queries
 from app.recipients import service as recipients
-from app.recipients.errors import RecipientNotFound
+from app.recipients.errors import MailingNotFound, RecipientNotFound
 from app.recipients.models import MailingSource
 from app.recipients.schemas import AddressesSourceIn, PersonSourceIn, SelectionSourceIn
 
@@ -39,11 +39,11 @@ async def read_mailing(session: AsyncSession, *, mailing_id: int, lock: bool = F
     return mailing
 
 
-async def create_mailing(session: AsyncSession, *, fields: dict[str, Any]) -> Mailing:
+async def create_mailing(session: AsyncSession, *, fields: dict[str, Any], caller: str) -> Mailing:
     """Add a draft; with a template, its content is copied (D8). Raises Invalid for references that lead nowhere."""
     subject = fields.pop("subject", None)
     await _check_references(session, fields)
-    mailing = Mailing(**fields)
+    mailing = Mailing(**fields, override_by=caller if fields["override_consent"] else None)
     if mailing.template_id is not None:
         template = await read_template(session, template_id=mailing.template_id)
         mailing.subject, mailing.html, mailing.text = template.subject, template.html, template.text
@@ -70,13 +70,15 @@ async def copy_mailing(session: AsyncSession, *, mailing_id: int) -> Mailing:
     return copy
 
 
-async def change_setup(session: AsyncSession, *, mailing: Mailing, fields: dict[str, Any]) -> Mailing:
+async def change_setup(session: AsyncSession, *, mailing: Mailing, fields: dict[str, Any], caller: str) -> Mailing:
     """Change a draft's setup; options that decide who may get it bring the list up to date."""
     check_editable(mailing)
     await _check_references(session, fields)
     mailing.sqlmodel_update(fields)
     if mailing.override_consent and not mailing.override_reason:
         raise Invalid.field("#/override_reason", "override_consent needs a reason: it is recorded with who and why.")
+    if "override_consent" in fields:
+        mailing.override_by = caller if mailing.override_consent else None
     if fields.keys() & SETUP_FIELDS_OF_LIST:
         await _list_is_behind(session, mailing)
     return await _touch(session, mailing)

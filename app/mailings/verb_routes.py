@@ -8,7 +8,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from app.mailings import service
-from app.mailings.errors import IllegalTransition, MailingNotFound, NotReady
+from app.mailings.errors import IllegalTransition, NotReady
 from app.mailings.models import MailingState
 from app.mailings.routes import Composer, tagged
 from app.mailings.schemas import MailingOut, MessageTest
@@ -17,7 +17,7 @@ from app.platform.errors import declare
 from app.platform.http import Session, router
 from app.platform.operation_routes import OperationOut, accepted
 from app.platform.sse import EVENT_STREAM, HEARTBEAT_SECONDS, POLL_SECONDS, event, last_event_id
-from app.recipients.errors import RecipientNotFound
+from app.recipients.errors import MailingNotFound, RecipientNotFound
 from app.recipients.schemas import ListCounts
 from app.recipients.service import count_list
 

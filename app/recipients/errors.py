@@ -3,6 +3,12 @@
 from app.platform.errors import NotFound
 
 
+class MailingNotFound(NotFound):
+    """There is no such mailing."""
+
+    slug, title = "mailing-not-found", "No such mailing"
+
+
 class RecipientNotFound(NotFound):
     """There is no such recipient on this mailing's list."""
 

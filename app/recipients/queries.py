@@ -134,6 +134,14 @@ async def update_list(session: AsyncSession, **rules: Any) -> Any:
     return row
 
 
+_EXISTS = text("SELECT EXISTS (SELECT FROM mailing WHERE id = :mailing_id) AS present")
+
+
+async def mailing_exists(session: AsyncSession, *, mailing_id: int) -> bool:
+    """Tell whether there is such a mailing; the slice that owns its table lies above."""
+    return bool((await session.exec(_EXISTS, params={"mailing_id": mailing_id})).one().present)  # type: ignore[call-overload]
+
+
 _SIZE = text("""
     -- How many persons and addresses a mailing's sources bring, counted no further than asked.
     SELECT count(*) AS brought FROM (

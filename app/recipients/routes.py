@@ -9,7 +9,7 @@ from app.platform.errors import declare
 from app.platform.http import Session, router
 from app.platform.pages import Cursor, Limit, Page, page_of, read_cursor
 from app.recipients import queries, service
-from app.recipients.errors import RecipientNotFound
+from app.recipients.errors import MailingNotFound, RecipientNotFound
 from app.recipients.models import BlockedReason, Recipient, RecipientStatus
 from app.recipients.schemas import ListCounts, RecipientOut
 
@@ -25,7 +25,7 @@ def show(recipient: Recipient) -> RecipientOut:
     return RecipientOut(**recipient.model_dump())
 
 
-@routes.get("", operation_id="list_recipients", responses=declare(), summary="List recipients")
+@routes.get("", operation_id="list_recipients", responses=declare(MailingNotFound), summary="List recipients")
 async def list_recipients(
     caller: MailingsRead,
     session: Session,
@@ -37,6 +37,7 @@ async def list_recipients(
     cursor: Cursor = None,
 ) -> Page[RecipientOut]:
     """List the recipients of a mailing, page by page, by status, reason and part of name or address."""
+    await service.check_mailing(session, mailing_id=mailing_id)
     rows = await queries.page_of_recipients(
         session,
         mailing_id=mailing_id,
@@ -49,9 +50,10 @@ async def list_recipients(
     return Page[RecipientOut](**page_of(rows, limit=limit, show=show))
 
 
-@routes.get("/counts", operation_id="count_recipients", responses=declare(), summary="Count recipients")
+@routes.get("/counts", operation_id="count_recipients", responses=declare(MailingNotFound), summary="Count recipients")
 async def count_recipients(caller: MailingsRead, session: Session, mailing_id: int) -> ListCounts:
     """Return the size of the list, by status and by reason. The statuses always sum to the total."""
+    await service.check_mailing(session, mailing_id=mailing_id)
     return await service.count_list(session, mailing_id=mailing_id)
 
 

@@ -9,7 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app.consent.models import Consent, ConsentAction, LegalBasis, Purpose
 from app.contacts.addresses import InvalidEmail, parse_mailbox
 from app.recipients import queries
-from app.recipients.errors import RecipientNotFound, SourceNotFound
+from app.recipients.errors import MailingNotFound, RecipientNotFound, SourceNotFound
 from app.recipients.models import (
     BlockedReason,
     MailingSource,
@@ -19,6 +19,12 @@ from app.recipients.models import (
     SourceKind,
 )
 from app.recipients.schemas import AddressesSourceIn, ListCounts, StatedConsent
+
+
+async def check_mailing(session: AsyncSession, *, mailing_id: int) -> None:
+    """Raise MailingNotFound unless there is such a mailing."""
+    if not await queries.mailing_exists(session, mailing_id=mailing_id):
+        raise MailingNotFound(f"There is no mailing {mailing_id}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,6 @@ _ENGAGEMENT = text("""
     WHERE mailing_id = :mailing_id GROUP BY kind, verdict
 """)
 
-_RECIPIENTS = text("""
-    -- Every recipient tally of a mailing (recipient_tally_pkey).
-    SELECT name, value FROM recipient_tally WHERE mailing_id = :mailing_id
-""")
-
-_EXISTS = text("SELECT EXISTS (SELECT FROM mailing WHERE id = :mailing_id) AS present")
-
 _RECOUNT_RECIPIENTS = text("""
     -- What the recipient tallies must equal, counted anew.
     SELECT v.name, sum(v.n)::bigint AS value
@@ -44,15 +37,9 @@ _RECOUNT_ENGAGEMENT = text("""
 """)
 
 
-async def mailing_exists(session: AsyncSession, *, mailing_id: int) -> bool:
-    """Tell whether there is such a mailing."""
-    return bool((await session.exec(_EXISTS, params={"mailing_id": mailing_id})).one().present)  # type: ignore[call-overload]
-
-
-async def read_tallies(session: AsyncSession, *, mailing_id: int, recount: bool = False) -> dict[str, int]:
-    """Return a mailing's recipient tallies by name; with `recount`, what they must equal."""
-    query = _RECOUNT_RECIPIENTS if recount else _RECIPIENTS
-    rows: Any = await session.exec(query, params={"mailing_id": mailing_id})  # type: ignore[call-overload]
+async def recount_recipients(session: AsyncSession, *, mailing_id: int) -> dict[str, int]:
+    """Return what a mailing's recipient tallies must equal, by name."""
+    rows: Any = await session.exec(_RECOUNT_RECIPIENTS, params={"mailing_id": mailing_id})  # type: ignore[call-overload]
     return {row.name: row.value for row in rows if row.value}
 
 

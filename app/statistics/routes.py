@@ -3,9 +3,9 @@
 from app.platform.auth import MailingsRead
 from app.platform.errors import declare
 from app.platform.http import Session, router
+from app.recipients.errors import MailingNotFound
 from app.statistics import service
 from app.statistics.schemas import Statistics
-from app.statistics.service import MailingNotFound
 
 routes = router(prefix="/v1/mailings/{mailing_id}/statistics", tag="statistics")
 

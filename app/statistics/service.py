@@ -2,23 +2,16 @@
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.platform.errors import NotFound
-from app.recipients.service import counts_of
+from app.recipients.queries import read_tallies
+from app.recipients.service import check_mailing, counts_of
 from app.statistics import queries
 from app.statistics.schemas import Judged, Rates, Statistics
 
 
-class MailingNotFound(NotFound):
-    """There is no such mailing."""
-
-    slug, title = "mailing-not-found", "No such mailing"
-
-
 async def summarise(session: AsyncSession, *, mailing_id: int) -> Statistics:
     """Return a mailing's statistics from its tallies; raises MailingNotFound."""
-    if not await queries.mailing_exists(session, mailing_id=mailing_id):
-        raise MailingNotFound(f"There is no mailing {mailing_id}.")
-    tallies = await queries.read_tallies(session, mailing_id=mailing_id)
+    await check_mailing(session, mailing_id=mailing_id)
+    tallies = await read_tallies(session, mailing_id=mailing_id)
     events = await queries.read_engagement(session, mailing_id=mailing_id)
     sent, bounced = tallies.get("accepted", 0), tallies.get("bounced", 0)
     delivered = tallies.get("sent", 0)
@@ -64,9 +57,10 @@ def _share(part: int, whole: int) -> float | None:
 
 async def drift(session: AsyncSession, *, mailing_id: int) -> dict[str, tuple[int, int]]:
     """Return where a mailing's tallies differ from a recount, as {name: (tally, recount)}; empty when all is well."""
-    recipients = [
-        await queries.read_tallies(session, mailing_id=mailing_id, recount=recount) for recount in (False, True)
-    ]
+    recipients = (
+        await read_tallies(session, mailing_id=mailing_id),
+        await queries.recount_recipients(session, mailing_id=mailing_id),
+    )
     events = [
         {f"{kind}:{verdict}": count for (kind, verdict), count in found.items()}
         for found in [

@@ -429,6 +429,7 @@ def upgrade() -> None:
         sa.Column("utm_campaign", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
         sa.Column("override_consent", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("override_reason", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column("override_by", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
         sa.Column("one_per_address", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("update_list_when_sending", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column(

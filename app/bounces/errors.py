@@ -1,9 +1,0 @@
-"""What can be wrong with a request for bounces."""
-
-from app.platform.errors import NotFound
-
-
-class MailingNotFound(NotFound):
-    """There is no such mailing."""
-
-    slug, title = "mailing-not-found", "No such mailing"
