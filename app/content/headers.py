@@ -18,7 +18,7 @@ ADDRESS_LIMIT = 254
 
 _ENCODED_LINE = 76  # RFC 2047 §2: the limit of a line that holds an encoded word
 _WORD_FRAME = len("=?utf-8?b??=")
-_PLAIN = re.compile(r"(?:[!-~]++(?: [!-~]++)*+)?")
+_PLAIN = re.compile(r"(?:[!-~]++(?: [!-~]++)*)?")
 _FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9\-]{0,39}")
 _STRUCTURED = re.compile(r"[ -~]+")
 _LIST_ID = re.compile(r"[A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]+)+")

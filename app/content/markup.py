@@ -21,12 +21,13 @@ _ESCAPABLE_RAW = frozenset({"title", "textarea"})
 _OPENING = re.compile(
     r"<(?:(?P<comment>!--)|(?P<slash>/?)(?P<name>[A-Za-z][^ \t\n\f\r/>]*+)|(?P<bogus>[!?]|/(?![A-Za-z])))"
 )
+# No possessive groups, only possessive sets: Python before 3.11.5 loses groups in them (gh-101955).
 _ATTRIBUTE = re.compile(
     r"""[ \t\n\f\r/]*+
     (?: (?P<close>>)
       | (?P<name>=?[^ \t\n\f\r/>=]*+)
         (?: [ \t\n\f\r]*+ = [ \t\n\f\r]*+
-            (?: "(?P<double>[^"]*+)(?:"|\Z) | '(?P<single>[^']*+)(?:'|\Z) | (?P<bare>[^ \t\n\f\r>]*+) ) )?+ )""",
+            (?: "(?P<double>[^"]*+)(?:"|\Z) | '(?P<single>[^']*+)(?:'|\Z) | (?P<bare>[^ \t\n\f\r>]*+) ) )? )""",
     re.VERBOSE,
 )
 _COMMENT_END = re.compile("--!?>")

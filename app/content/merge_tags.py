@@ -166,7 +166,8 @@ class MergeTagError(ValueError):
 
 
 def _pattern(space: str, *quotes: str) -> re.Pattern[str]:
-    # Possessive quantifiers: a tag matches at the first try or fails at once, so hostile text costs linear time.
+    # Possessive quantifiers: a tag matches at the first try or fails at once, so hostile text costs linear time. Only on
+    # sets of characters: Python before 3.11.5 loses groups in a possessive group (gh-101955), and Debian 12 has 3.11.2.
     quote = "|".join(quotes)
     return re.compile(
         rf"""
@@ -174,7 +175,7 @@ def _pattern(space: str, *quotes: str) -> re.Pattern[str]:
         (?: (?P<bracket>{quote}) \[\[ (?P=bracket) {space}
           | (?P<name>[\w.\-]++) {space}
             (?: \| {space} default {space} \( {space}
-                (?P<quote>{quote}) (?P<default>(?:(?!(?P=quote))[^\\]|\\(?:(?P=quote)|.))*+) (?P=quote) {space}
+                (?P<quote>{quote}) (?P<default>(?:(?!(?P=quote))[^\\]|\\(?:(?P=quote)|.))*) (?P=quote) {space}
                 \) {space} )? )
         \]\]""",
         re.DOTALL | re.VERBOSE,
@@ -182,7 +183,7 @@ def _pattern(space: str, *quotes: str) -> re.Pattern[str]:
 
 
 _IN_TEXT = _pattern(r"\s*+", '"', "'")
-_IN_HTML = _pattern(r"(?:\s|&nbsp;|&\#160;)*+", '"', "'", "&quot;", r"&\#34;", "&apos;", r"&\#39;", r"&\#x27;")
+_IN_HTML = _pattern(r"(?:\s|&nbsp;|&\#160;)*", '"', "'", "&quot;", r"&\#34;", "&apos;", r"&\#39;", r"&\#x27;")
 _OPENING = re.compile(r"\[{2,}+")
 _span_start = attrgetter("start")
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
