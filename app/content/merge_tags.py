@@ -166,7 +166,7 @@ class MergeTagError(ValueError):
 
 
 def _pattern(space: str, *quotes: str) -> re.Pattern[str]:
-    # Possessive quantifiers: a tag matches at the first try or fails at once, so hostile text costs linear time. Only on
+    # sets of characters: Python before 3.11.5 loses groups in a possessive group (gh-101955), Debian 12 has 3.11.2.
     # sets of characters: Python before 3.11.5 loses groups in a possessive group (gh-101955); Debian 12 has 3.11.2.
     quote = "|".join(quotes)
     return re.compile(
