@@ -13,7 +13,7 @@ from arq import ArqRedis
 from redis.exceptions import RedisError
 from sqlalchemy import text
 
-from app.platform.db import DATABASE_AWAY
+from app.platform.db import DATABASE_AWAY, is_away
 from app.platform.outbox import CHANNEL
 from app.platform.telemetry import log
 from workers.context import Context
@@ -48,7 +48,8 @@ async def relay(context: Context, redis: ArqRedis) -> None:
             try:
                 more = await offer_due(context, redis)
             except (*DATABASE_AWAY, RedisError) as error:
-                log.warning("relay.waits", kind=type(error).__name__)
+                unexpected = not (isinstance(error, RedisError) or is_away(error))
+                log.warning("relay.waits", kind=type(error).__name__, exc_info=unexpected)
                 more = False
             if not more:
                 with suppress(TimeoutError):

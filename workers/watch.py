@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from app.delivery.service import recover
 from app.mailings import queries, service
-from app.platform.db import DATABASE_AWAY
+from app.platform.db import DATABASE_AWAY, is_away
 from app.platform.telemetry import log
 from workers.context import Context
 
@@ -25,7 +25,10 @@ async def watch(context: Context) -> None:
             try:
                 await step(context)
             except DATABASE_AWAY as error:
-                log.warning("watch.waits", step=step.__name__, kind=type(error).__name__)
+                if is_away(error):
+                    log.warning("watch.waits", step=step.__name__, kind=type(error).__name__)
+                else:
+                    log.error("watch.failed", step=step.__name__, exc_info=error)
         await asyncio.sleep(LOOK_SECONDS)
 
 
@@ -44,7 +47,8 @@ async def move_on(context: Context) -> None:
                 mine = (await session.exec(_MINE, params={"mailing": mailing_id % 2**31})).one()  # type: ignore[call-overload]
                 if mine.mine:
                     await service.keep_going(session, mailing_id=mailing_id, settings=context.settings)
-        except DATABASE_AWAY:
-            raise
-        except Exception as error:  # noqa: BLE001 - one mailing that cannot go on must not hold up the others
+        except Exception as error:
+            if is_away(error):
+                raise
+            # One mailing that cannot go on must not hold up the others.
             log.error("watch.failed", mailing_id=mailing_id, exc_info=error)

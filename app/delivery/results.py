@@ -1,8 +1,10 @@
 """What a result of the SMTP dialogue makes of a recipient (D32)."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.delivery.plan import Task
 from app.delivery.replies import Outcome, SendResult, is_hard, is_local
@@ -18,6 +20,10 @@ class Bounced:
     hard: bool
     status: str | None
     detail: str
+
+
+OnBounced = Callable[[AsyncSession, Sequence[Bounced]], Awaitable[None]]
+"""Takes refusals in, in the transaction that stores their results."""
 
 
 @dataclass(frozen=True, slots=True)

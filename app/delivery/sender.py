@@ -7,7 +7,7 @@ committed windows (WINDOW messages over all its chunks) and by its own clock, wh
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +20,13 @@ from app.delivery.journal import Journal
 from app.delivery.merge_data import BY_RANGE, select_recipients
 from app.delivery.plan import Plan, Task, UnsendableAddressError
 from app.delivery.replies import Outcome, SendResult, decided_here
-from app.delivery.results import Bounced, Retries, Settled, bounces, columns
+from app.delivery.results import OnBounced, Retries, Settled, bounces, columns
 from app.delivery.smtp.account import SmtpAccount
 from app.delivery.smtp.connection import open_connection
 from app.delivery.smtp.dialogue import SmtpConnection
 from app.delivery.smtp.feed import ConnectionEnd, EndReason, Envelope
 from app.delivery.windows import Held, boot_seconds, share_window
-from app.platform.db import DATABASE_AWAY, Database
+from app.platform.db import DATABASE_AWAY, Database, is_away
 from app.platform.telemetry import log
 
 WINDOW = 256  # messages in doubt after the loss of a whole machine (D34)
@@ -42,8 +42,6 @@ MAX_RECONNECT_SECONDS = 30.0
 DRAIN_SECONDS = 10.0  # what is in flight may take this long to finish
 LAST_FLUSH_SECONDS = 1.0  # a flush that has begun
 GIVE_BACK_SECONDS = 5.0  # the last results may take this long; a database that stays away leaves them to recovery
-
-OnBounced = Callable[[AsyncSession, Sequence[Bounced]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +213,8 @@ class Sender:  # the one class with a life of its own: it is what connections pu
                 )
                 rows = await self._load(session, row) if row else []
         except DATABASE_AWAY as error:
+            if not is_away(error):
+                raise
             log.warning("sender.cannot_lease", kind=type(error).__name__)
             await asyncio.sleep(RETRY_SECONDS)
             return
@@ -258,7 +258,7 @@ class Sender:  # the one class with a life of its own: it is what connections pu
             except BaseException as error:
                 # Cancelled or not: if it was committed all the same, storing it again changes nothing.
                 self._results = results + self._results
-                if not isinstance(error, DATABASE_AWAY):
+                if not is_away(error):
                     raise
                 log.warning("sender.cannot_store", kind=type(error).__name__, waiting=len(self._results))
                 await asyncio.sleep(RETRY_SECONDS)

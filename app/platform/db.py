@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import asyncpg
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -15,6 +15,11 @@ from app.platform.settings import Settings
 # What a database that is away or comes and goes raises. While it starts or stops, connecting raises asyncpg's own
 # errors: SQLAlchemy translates only those of established connections.
 DATABASE_AWAY = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+
+
+def is_away(error: BaseException) -> bool:
+    """Tell whether trying again later may help; not with a statement that is wrong, or a constraint."""
+    return isinstance(error, DATABASE_AWAY) and not isinstance(error, (ProgrammingError, IntegrityError))
 
 
 def driver_url(url: str) -> str:

@@ -15,16 +15,16 @@ from app.bounces.service import take_in_bounce
 from app.delivery import service
 from app.delivery.results import Bounced
 from app.delivery.sender import Ended, Sender
-from app.delivery.smtp.account import SmtpAccount
+from app.delivery.smtp.account import SmtpAccount, Timeouts
 from app.mailings.models import Mailing, MailingState
 from app.platform.db import Database
 from app.platform.settings import Settings
 from app.platform.tokens import TokenKey
 from tests.conftest import SECRET, settings_for
 from tests.content.messages import compiled
-from tests.delivery.feeds import QUICK
 
 TOKENS = TokenKey.from_secret(SECRET)
+PATIENT = Timeouts(connect=10, command=10, data=10, body=10, dot=10, quit=1, idle=0.2)
 WITHIN = 20.0  # seconds; far beyond what any scenario needs
 
 _RECIPIENTS = """
@@ -62,7 +62,7 @@ class Sending:
                 session, dispatch_id=self.dispatch_id, settings=self.settings, tokens=TOKENS
             )
         assert loaded is not None, "the dispatch is halted"
-        account = {"local_hostname": "me", "timeouts": QUICK, **changes.pop("account", {})}
+        account = {"local_hostname": "me", "timeouts": PATIENT, **changes.pop("account", {})}
         known = {
             "database": self.database,
             "plan": loaded[0],

@@ -9,8 +9,7 @@ import pytest
 
 from app.delivery import service
 from app.platform.db import Database
-from tests.delivery.feeds import QUICK
-from tests.delivery.sending import WITHIN, reached, sending, times_taken, until
+from tests.delivery.sending import PATIENT, WITHIN, reached, sending, times_taken, until
 from tests.delivery.smtp_server import SmtpServer
 
 
@@ -263,7 +262,7 @@ async def test_recipient_who_became_ready_after_his_chunk_had_passed_is_sent_to(
 
 async def test_message_that_came_back_is_taken_by_a_connection_that_rests(of):
     """The last message comes back not started while the other connections have nothing to do."""
-    patient = {"timeouts": replace(QUICK, idle=10.0)}
+    patient = {"timeouts": replace(PATIENT, idle=10.0)}
     async with of(120) as mailing, SmtpServer("mail 120: wait 0.1; 421 4.3.2 closing; close") as server:
         async with asyncio.timeout(2):
             ended = await mailing.send(server, account=patient)
