@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.platform.db import DATABASE_AWAY, Database
+from app.platform.operations import OperationState, close_operation
 from app.platform.outbox import EXCLUSIVE
 from app.platform.settings import Settings
 from app.platform.telemetry import log
@@ -110,6 +111,11 @@ async def _postpone(context: Context, run: JobRun, *, job: str, error: Exception
     try:
         async with context.database.begin() as session:
             await session.exec(_POSTPONE, params=values)  # type: ignore[call-overload]
+            if final and "operation" in run.args:  # whoever waits for it must not wait for ever
+                detail = {"detail": "It could not be done: a fault in the system, see its log."}
+                await close_operation(
+                    session, operation_id=run.args["operation"], state=OperationState.FAILED, error=detail
+                )
     except DATABASE_AWAY as away:
         log.warning("job.not_postponed", job_id=run.id, kind=type(away).__name__)  # its lease runs out by itself
 

@@ -285,5 +285,5 @@ async def request_test(session: AsyncSession, *, mailing: Mailing, wanted: Messa
     )
     session.add(test)
     await session.flush()
-    await enqueue(session, Job.TEST_SEND, test=test.id)
+    await enqueue(session, Job.TEST_SEND, test=test.id, operation=operation.id)
     return operation

@@ -11,6 +11,7 @@ from arq.connections import ArqRedis
 
 from app.embedded.valkey import start_valkey
 from app.platform.db import Database
+from app.platform.operations import open_operation
 from app.platform.outbox import Job, enqueue
 from app.platform.tokens import TokenKey
 from tests.conftest import SECRET, settings_for
@@ -117,6 +118,17 @@ async def test_job_that_cannot_succeed_is_given_up_at_once(context, sql):
     job_id = await add(context, sql)
     await run_job(context, {JOB: job}, job_id)
     assert (await row(sql, job_id))["failed_at"] is not None
+
+
+async def test_operation_of_a_job_that_was_given_up_has_failed(context, sql):
+    async def job(_, __):
+        raise GiveUpError("there is no such thing")
+
+    async with context.database.begin() as session:
+        operation = await open_operation(session, kind="update-list")
+        await enqueue(session, JOB, mailing=1, operation=operation.id)
+    await run_job(context, {JOB: job}, await sql.fetchval("SELECT max(id) FROM outbox"))
+    assert await sql.fetchval("SELECT state FROM operation") == "failed"
 
 
 async def test_work_of_a_job_whose_last_transaction_fails_is_not_done(context, sql):
