@@ -63,4 +63,7 @@ def _measure(target: Target, size: str) -> Measured:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is stopped
-    sys.exit(main(only=os.environ.get("ONLY", ""), size=os.environ.get("SIZE", "full")))
+    try:
+        sys.exit(main(only=os.environ.get("ONLY", ""), size=os.environ.get("SIZE", "full")))
+    except KeyboardInterrupt:
+        sys.exit("stopped; nothing is left running")

@@ -5,18 +5,23 @@ lie on: /tmp may be memory, where durable commits cost nothing.
 """
 
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import asyncpg
+import httpx2
 
 from app.embedded.ports import free_port, listening
 from app.embedded.postgres import start_postgres
 from app.embedded.process import Child, log_file, run
 from app.embedded.valkey import start_valkey
+from app.main import create_app
+from app.platform.auth import Scope, create_api_key
+from app.platform.db import Database
 from app.platform.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -50,9 +55,28 @@ class House:
         """Return the end of a process's log."""
         return log_file(self.directory, name).read_text(encoding="utf-8", errors="replace")[-1000:].strip()
 
-    async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator["asyncpg.Connection[Any]"]:
         """Open a connection for rows that a measurement needs, and for looking at its outcome."""
-        return await asyncpg.connect(self.values["database_url"])
+        connection = await asyncpg.connect(self.values["database_url"])
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[httpx2.AsyncClient]:
+        """Open a client with an admin key, of an API within this process: what it does is not measured."""
+        database = Database.connect(self.settings, name="bench")
+        try:
+            async with database.begin() as session:
+                key = await create_api_key(session, name="bench", scopes=[Scope.ADMIN])
+            transport = httpx2.ASGITransport(create_app(self.settings, database=database))
+            headers = {"Authorization": f"Bearer {key}"}
+            async with httpx2.AsyncClient(transport=transport, base_url="http://bench", headers=headers) as client:
+                yield client
+        finally:
+            await database.close()
 
 
 @contextmanager

@@ -6,17 +6,13 @@ committed: the workers' pick-up and their last flush are in it.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
+import httpx2
 
-from app.mailings import service as mailings
-from app.mailings.composing import Composer, preview_mailing
-from app.platform.db import Database
-from app.platform.tokens import TokenKey
-from app.recipients.schemas import SelectionSourceIn
 from tests.bench.audience import add_audience
 from tests.bench.errors import BenchError
 from tests.bench.house import House
@@ -46,17 +42,11 @@ class Prepared:
     """An audience, ready to be written to again and again."""
 
     house: House
-    database: Database
+    client: httpx2.AsyncClient
     connection: "asyncpg.Connection[Any]"
     type_id: int
     selection_id: int
     messages: int
-
-    @property
-    def composer(self) -> Composer:
-        """What composing needs besides the database."""
-        settings = self.house.settings
-        return Composer(settings=settings, tokens=TokenKey.from_secret(settings.secret_key.get_secret_value()))
 
 
 def newsletter() -> str:
@@ -81,13 +71,11 @@ async def measure(house: House, size: str) -> Measured:
 
 async def measure_with(house: House, smtp: SmtpTools, *, messages: int, runs: int) -> Measured:
     """Measure both sides in turn, on one sink."""
-    connection = await house.connect()
-    database = Database.connect(house.settings, name="bench")
     workers = house.workers(WORKERS, smtp_url=smtp.sink.url)
     measured: list[Run] = []
-    try:
+    async with house.client() as client, house.connection() as connection:
         type_id, selection_id = await add_audience(connection, persons=messages)
-        prepared = Prepared(house, database, connection, type_id, selection_id, messages)
+        prepared = Prepared(house, client, connection, type_id, selection_id, messages)
         with (
             running(smtp.sink.child, directory=house.directory) as [sink],
             running(*workers, directory=house.directory) as processes,
@@ -97,9 +85,6 @@ async def measure_with(house: House, smtp: SmtpTools, *, messages: int, runs: in
                 mailing_id, octets = await _compose(prepared)
                 measured.append(await _run_baseline(smtp, messages=messages, octets=octets, sink=sink.pid))
                 measured.append(await _run_ours(prepared, mailing_id, workers=pids, sink=sink.pid))
-    finally:
-        await connection.close()
-        await database.close()
     settings = {
         "messages": messages, "octets": octets, "links": LINKS, "workers": WORKERS,
         "connections": house.settings.smtp_connections, "senders": house.settings.senders,
@@ -109,22 +94,25 @@ async def measure_with(house: House, smtp: SmtpTools, *, messages: int, runs: in
 
 async def _compose(prepared: Prepared) -> tuple[int, int]:
     """Make a mailing and let a worker make its list; return its id and the size of a message in octets."""
-    async with prepared.database.begin() as session:
-        setup = {
-            "name": "Høstnytt", "from_name": "Nordlys", "from_email": "post@nordlys.example", "language": "nb",
-            "subscription_type_id": prepared.type_id,
-        }  # fmt: skip
-        mailing = await mailings.create_mailing(session, fields=setup)
-        content = {"subject": "Høstnytt til [[customer.firstname]]", "html": newsletter(), "text": None}
-        await mailings.change_content(session, mailing=mailing, fields=content)
-        source = SelectionSourceIn(kind="selection", selection_id=prepared.selection_id)
-        await mailings.add_source(session, mailing=mailing, source=source, recorded_by="bench")
-        mailing_id = mailing.id
+    setup = {
+        "name": "Høstnytt", "from_name": "Nordlys", "from_email": "post@nordlys.example", "language": "nb",
+        "subscription_type_id": prepared.type_id,
+    }  # fmt: skip
+    mailing_id = (await _call(prepared, "POST", "", setup))["id"]
+    content = {"subject": "Høstnytt til [[customer.firstname]]", "html": newsletter()}
+    await _call(prepared, "PUT", f"/{mailing_id}/content", content)
+    source = {"kind": "selection", "selection_id": prepared.selection_id}
+    await _call(prepared, "POST", f"/{mailing_id}/sources", source)
     await _until(prepared, mailing_id, lambda seen: bool(seen["listed"]))
-    async with prepared.database.begin() as session:
-        mailing = await mailings.read_mailing(session, mailing_id=mailing_id)
-        shown = await preview_mailing(session, mailing=mailing, composer=prepared.composer, recipient_id=None)
-    return mailing_id, shown.size
+    return mailing_id, (await _call(prepared, "GET", f"/{mailing_id}/preview"))["size"]
+
+
+async def _call(prepared: Prepared, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    """Call the API on mailings; raises StalledError with the problem it answers."""
+    answer = await prepared.client.request(method, f"/v1/mailings{path}", json=body)
+    if answer.is_error:
+        raise StalledError(f"{method} /v1/mailings{path} answers {answer.status_code}: {answer.text}")
+    return answer.json()
 
 
 async def _run_baseline(smtp: SmtpTools, *, messages: int, octets: int, sink: int) -> Run:
@@ -137,8 +125,7 @@ async def _run_baseline(smtp: SmtpTools, *, messages: int, octets: int, sink: in
 
 async def _run_ours(prepared: Prepared, mailing_id: int, *, workers: list[int], sink: int) -> Run:
     groups = {"worker": workers, "postgres": [prepared.house.postgres_pid], "sink": [sink]}
-    async with prepared.database.begin() as session:
-        await mailings.send(session, mailing_id=mailing_id, composer=prepared.composer)
+    await _call(prepared, "POST", f"/{mailing_id}/send")
     await _until(prepared, mailing_id, lambda seen: seen["state"] not in ("draft", "preparing"))
     before = {name: cpu_seconds(*pids) for name, pids in groups.items()}
     seen = await _until(prepared, mailing_id, lambda seen: seen["sent"] == prepared.messages)

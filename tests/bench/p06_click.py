@@ -71,10 +71,9 @@ async def measure(house: House, size: str) -> Measured:
 
 async def measure_with(house: House, clicker: Clicker, load: Load) -> Measured:
     """Measure both sides in turn, with the same load."""
-    connection = await house.connect()
     measured: list[Run] = []
     bare_port, api_port = free_port(), house.settings.port
-    try:
+    async with house.connection() as connection:
         files = [await _add_clicks(house, connection, run=run, recipients=load.recipients) for run in range(load.runs)]
         await connection.execute("VACUUM ANALYZE")
         servers = (_bare_server(house, bare_port), ready_at(api_port, house.python("api", "app.cli", "api")))
@@ -83,8 +82,6 @@ async def measure_with(house: House, clicker: Clicker, load: Load) -> Measured:
             for paths in files:
                 measured.append(await _run_baseline(clicker, load, paths=paths, port=bare_port, bare=bare.pid))
                 measured.append(await _run_ours(house, connection, clicker, load, paths=paths, api=api.pid))
-    finally:
-        await connection.close()
     settings = {
         "connections": load.connections, "seconds": load.seconds, "recipients": load.recipients, "links": LINKS,
     }  # fmt: skip
