@@ -43,7 +43,7 @@ async def create_mailing(session: AsyncSession, *, fields: dict[str, Any], calle
     """Add a draft; with a template, its content is copied (D8). Raises Invalid for references that lead nowhere."""
     subject = fields.pop("subject", None)
     await _check_references(session, fields)
-    mailing = Mailing(**fields, override_by=caller if fields["override_consent"] else None)
+    mailing = Mailing(**fields, override_by=caller if fields.get("override_consent") else None)
     if mailing.template_id is not None:
         template = await read_template(session, template_id=mailing.template_id)
         mailing.subject, mailing.html, mailing.text = template.subject, template.html, template.text
