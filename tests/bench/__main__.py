@@ -62,7 +62,9 @@ def _measure(target: Target, size: str) -> Measured:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is stopped
+    # Whatever ends us, what was started is stopped: asyncio makes of SIGINT a cancelled task, if it is not ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         sys.exit(main(only=os.environ.get("ONLY", ""), size=os.environ.get("SIZE", "full")))
     except KeyboardInterrupt:
