@@ -1,13 +1,16 @@
 """What a sender needs to know of a dispatch, and how one recipient's message is made from it."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Any
 
 from app.content.compiled import CompiledMessage, RecipientData, TokenSlot
 from app.content.headers import UnsendableAddressError
 from app.delivery.merge_data import values_of
+from app.delivery.smtp.wire import Stuffed
 from app.platform.tokens import Purpose, TokenKey
 
 _PURPOSES = {
@@ -51,6 +54,12 @@ class Plan:
     return_domain: str
     track_unknown: bool
     """Whether persons who were never asked are tracked (D43)."""
+    _make_tokens: Callable[[int], list[str]] = field(init=False, repr=False, compare=False)
+    """A recipient's tokens: that of the Message-ID, then those of the message's slots."""
+
+    def __post_init__(self) -> None:
+        slots = [(_PURPOSES[slot.kind], self._object(slot)) for slot in self.compiled.token_slots]
+        object.__setattr__(self, "_make_tokens", self.tokens.maker([(Purpose.MESSAGE, 0), *slots]))
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -68,7 +77,8 @@ class Plan:
         """
         recipient_id: int = row.id if as_recipient is None else as_recipient
         data = self.data(row, tags, recipient_id=recipient_id)
-        return self.compiled.render(data, **self.allowed(row))
+        # No line of it begins with a dot: tests/content/test_rendering.py, test_every_line_can_be_sent_as_it_is.
+        return Stuffed(self.compiled.render(data, **self.allowed(row)))
 
     def allowed(self, row: Any) -> dict[str, bool]:
         """Return what may be tracked of a row's recipient (D43)."""
@@ -76,14 +86,15 @@ class Plan:
 
     def data(self, row: Any, tags: tuple[str, ...], *, recipient_id: int) -> RecipientData:
         """Return what is filled in for a row of `merge_data.select_recipients`."""
-        make = self.tokens.make
+        own = self._make_tokens(row.id)
+        tokens = own if recipient_id == row.id else self._make_tokens(recipient_id)
         return RecipientData(
             values=values_of(row, tags),
             to_name=row.name,
             to_email=row.email,
-            message_id=f"<{make(Purpose.MESSAGE, row.id)}@{self.message_domain}>",
-            date=formatdate(time.time()),
-            tokens=[make(_PURPOSES[slot.kind], recipient_id, self._object(slot)) for slot in self.compiled.token_slots],
+            message_id=f"<{own[0]}@{self.message_domain}>",
+            date=_date(int(time.time())),
+            tokens=tokens[1:],
         )
 
     def _object(self, slot: TokenSlot) -> int:
@@ -91,6 +102,12 @@ class Plan:
 
     def _allows(self, consent: bool | None) -> bool:  # noqa: FBT001 - it is the answer of one column
         return self.track_unknown if consent is None else consent
+
+
+@lru_cache(maxsize=2)
+def _date(second: int) -> str:
+    """Return a time as RFC 5322 §3.3 writes it."""
+    return formatdate(second)
 
 
 __all__ = ["NOBODY", "Plan", "Task", "UnsendableAddressError"]
