@@ -3,7 +3,7 @@
 # make up     the service in the foreground
 # make check  what CI runs: format, lint, types, import contract, API document, tests
 # make bench  the measurements; ONLY="P1 P6" for some, SIZE=small for a quick look
-# make chaos  processes killed at random moments; KILLS=200
+# make chaos  processes killed at random moments; KILLS=200 for that many
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -45,7 +45,7 @@ bench: $(READY)
 	@$(BIN)/python -m tests.bench
 
 chaos: $(READY)
-	BUDSTIKKE_CHAOS=1 $(BIN)/python -m pytest tests/chaos -s
+	@BUDSTIKKE_CHAOS=$(or $(KILLS),40) $(BIN)/python -m pytest tests/chaos -s
 
 # Locks without hosts: they name what to install and its hashes, never where from.
 lock: $(READY)

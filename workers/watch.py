@@ -10,18 +10,23 @@ from sqlalchemy import text
 from app.delivery.service import recover
 from app.mailings import queries, service
 from app.platform.db import DATABASE_AWAY, is_away
+from app.platform.idempotency import forget_expired
 from app.platform.telemetry import log
 from workers.context import Context
 
 LOOK_SECONDS = 2.0
+LOOKS_AN_HOUR = 1800
 
 _MINE = text("SELECT pg_try_advisory_xact_lock(8002, :mailing) AS mine")
 
 
 async def watch(context: Context) -> None:
     """Watch until cancelled; a database that is away only delays it."""
+    looks = 0
     while True:
-        for step in (recover_dead, move_on):
+        steps = (recover_dead, move_on) if looks % LOOKS_AN_HOUR else (recover_dead, move_on, tidy)
+        looks += 1
+        for step in steps:
             try:
                 await step(context)
             except DATABASE_AWAY as error:
@@ -30,6 +35,12 @@ async def watch(context: Context) -> None:
                 else:
                     log.error("watch.failed", step=step.__name__, exc_info=error)
         await asyncio.sleep(LOOK_SECONDS)
+
+
+async def tidy(context: Context) -> None:
+    """Delete what nobody needs any more."""
+    async with context.database.begin() as session:
+        await forget_expired(session)
 
 
 async def recover_dead(context: Context) -> None:

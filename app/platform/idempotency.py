@@ -46,6 +46,11 @@ _KEEP = text("""
         body = excluded.body, created_at = now()
 """).bindparams(sa.bindparam("headers", type_=sa.JSON))
 
+_FORGET = text("""
+    -- Answers that are no longer replayed; a seq scan of what a day's POSTs left.
+    DELETE FROM idempotent_answer WHERE created_at < now() - interval '24 hours'
+""")
+
 _KEPT_HEADERS = ("content-type", "location", "etag")
 
 
@@ -81,6 +86,11 @@ async def answer_once(
             },
         )  # fmt: skip
     return response
+
+
+async def forget_expired(session: AsyncSession) -> None:
+    """Delete the answers that are no longer replayed."""
+    await session.exec(_FORGET)  # type: ignore[call-overload]
 
 
 async def _lock(session: AsyncSession, key_hash: bytes) -> None:

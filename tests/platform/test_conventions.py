@@ -11,6 +11,7 @@ from app.main import create_app
 from app.platform.auth import ApiKey, Scope, create_api_key
 from app.platform.clock import now
 from app.platform.db import Database
+from app.platform.idempotency import forget_expired
 from app.platform.tokens import InvalidToken, Purpose, TokenKey
 from tests.conftest import SECRET, settings_for
 
@@ -85,6 +86,17 @@ async def test_an_idempotency_key_does_not_open_the_door(app, client):
     assert (await client.post("/v1/templates", json={"name": "N"}, headers=headers)).status_code == 201
     async with client_of(app, "bsk_stranger") as stranger:
         assert (await stranger.post("/v1/templates", json={"name": "N"}, headers=headers)).status_code == 401
+
+
+async def test_an_answer_is_replayed_for_a_day_and_then_forgotten(client, database):
+    headers = {"Idempotency-Key": "day"}
+    first = await client.post("/v1/templates", json={"name": "N"}, headers=headers)
+    async with database.begin() as session:
+        await session.exec(text("UPDATE idempotent_answer SET created_at = now() - interval '25 hours'"))
+        await forget_expired(session)
+        assert (await session.exec(text("SELECT 1 FROM idempotent_answer"))).all() == []
+    again = await client.post("/v1/templates", json={"name": "N"}, headers=headers)
+    assert again.json()["id"] != first.json()["id"]
 
 
 async def test_a_database_that_is_away_is_a_503_problem():
