@@ -39,6 +39,7 @@ class World:
     ledger_file: Path
     dice: random.Random
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    leaving: list[subprocess.Popen[bytes]] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
 
     # Workers
@@ -60,8 +61,7 @@ class World:
         self.faults[number.name] += 1
         worker = self.workers.pop(self.dice.randrange(len(self.workers)) if index is None else index)
         worker.send_signal(number)
-        if number is signal.SIGKILL:
-            worker.wait(10)
+        self.leaving.append(worker)
         self.start_worker()
         return worker
 
@@ -213,7 +213,7 @@ async def world(
             found.start_worker()
         yield found
     finally:
-        for process in (*found.workers, sink):
+        for process in (*found.leaving, *found.workers, sink):
             if process.poll() is None:
                 os.kill(process.pid, signal.SIGKILL)
             process.wait(10)
