@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,18 @@ def in_slices() -> list[Path]:
 def test_no_file_is_longer_than_400_lines():
     long = {named(path): n for path in SOURCES if (n := len(path.read_text().splitlines())) > 400}
     assert not long, "is a room missing?"
+
+
+def test_imports_only_go_down():
+    """The contract in pyproject.toml is the architecture."""
+    linted = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert linted.returncode == 0, linted.stdout
 
 
 def test_no_name_that_says_nothing():
