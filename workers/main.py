@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app import tables
-from app.platform.db import Database
+from app.platform.db import JOB_IDLE_SECONDS, Database
 from app.platform.outbox import Job
 from app.platform.settings import Settings
 from app.platform.telemetry import log, set_up_logging
@@ -58,7 +58,7 @@ async def run_worker(settings: Settings) -> None:
     set_up_logging(settings.log_level)
     context = Context(
         settings=settings,
-        database=Database.connect(settings, name="worker"),
+        database=Database.connect(settings, name="worker", idle_seconds=JOB_IDLE_SECONDS),
         tokens=TokenKey.from_secret(settings.secret_key.get_secret_value()),
     )
     loop = asyncio.get_running_loop()

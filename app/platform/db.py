@@ -16,6 +16,9 @@ from app.platform.settings import Settings
 # errors: SQLAlchemy translates only those of established connections.
 DATABASE_AWAY = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 
+REQUEST_IDLE_SECONDS = 300  # an upload under an Idempotency-Key comes in while its lock is held
+JOB_IDLE_SECONDS = 15  # a lease's length: whoever was stopped that long is overtaken, and must let go of the rows
+
 
 def is_away(error: BaseException) -> bool:
     """Tell whether trying again later may help; not with a statement that is wrong, or a constraint."""
@@ -37,10 +40,11 @@ class Database:
         )
 
     @classmethod
-    def connect(cls, settings: Settings, *, name: str) -> Self:
+    def connect(cls, settings: Settings, *, name: str, idle_seconds: int = REQUEST_IDLE_SECONDS) -> Self:
         """Return the database of the settings; connections are made when they are first needed.
 
-        `name` is shown as application_name in pg_stat_activity.
+        `name` is shown as application_name in pg_stat_activity. PostgreSQL ends a transaction that does nothing for
+        `idle_seconds`, so that a process that was stopped in the middle of one does not hold its rows for ever.
         """
         return cls(
             create_async_engine(
@@ -50,7 +54,12 @@ class Database:
                 pool_timeout=10,
                 hide_parameters=True,  # they are personal data, and errors are logged
                 connect_args={
-                    "server_settings": {"application_name": f"budstikke {name}", "timezone": "UTC", "jit": "off"},
+                    "server_settings": {
+                        "application_name": f"budstikke {name}",
+                        "timezone": "UTC",
+                        "jit": "off",
+                        "idle_in_transaction_session_timeout": f"{idle_seconds}s",
+                    },
                     "timeout": 5,
                 },
             )
