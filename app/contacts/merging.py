@@ -3,6 +3,7 @@
 Lines are laid one after the other, so that the result does not depend on how a file is cut into batches.
 """
 
+from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -118,20 +119,26 @@ class _Register:
     def __init__(self, found: Sequence[Draft]) -> None:
         self._by_external_id: dict[str, Draft] = {}
         self._by_key: defaultdict[str, list[Draft]] = defaultdict(list)
+        self._ages: dict[int, int] = {}  # by identity: drafts are equal by value
         for draft in sorted(found, key=lambda draft: draft.id or 0):
             self.add(draft)
 
     def add(self, draft: Draft) -> None:
+        self._ages.setdefault(id(draft), len(self._ages))
         if external_id := draft.values["external_id"]:
             self._by_external_id[external_id] = draft
         if key := draft.values.get("email_key"):
-            self._by_key[key].append(draft)
+            # A draft that comes to an address later may be older than those that have it.
+            insort(self._by_key[key], draft, key=self._age)
 
     def replace(self, draft: Draft, values: dict[str, Any]) -> None:
         if key := draft.values.get("email_key"):
-            self._by_key[key].remove(draft)
+            del self._by_key[key][bisect_left(self._by_key[key], self._age(draft), key=self._age)]
         draft.values, draft.changed = values, True
         self.add(draft)
+
+    def _age(self, draft: Draft) -> int:
+        return self._ages[id(draft)]
 
     def find(self, line: Line, *, by_address: bool) -> Draft | None:
         external_id = line.get("external_id")

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.contacts.merging import Draft, Existing, Outcome, lay
@@ -42,6 +42,11 @@ def in_batches(found: list[dict], cuts: list[int], existing: Existing) -> tuple[
     return [draft.values for draft in drafts], outcomes
 
 
+A = {"email": "a@x.example", "email_key": "a@x.example"}
+
+
+# The older person comes to the address after the younger one: the last line still means the older.
+@example([{"external_id": "2"}, {"external_id": "1"} | A, {"external_id": "2"} | A, A], [3], Existing.OVERWRITE)
 @given(st.lists(lines(), max_size=12), st.lists(st.integers(0, 12), max_size=4), st.sampled_from(Existing))
 def test_the_result_does_not_depend_on_how_a_file_is_cut_into_batches(found, cuts, existing):
     assert in_batches(found, cuts, existing) == in_batches(found, [], existing)
