@@ -14,6 +14,7 @@ from app.audience.import_routes import routes as import_routes
 from app.audience.routes import routes as selection_routes
 from app.bounces.routes import routes as bounces_routes
 from app.consent.routes import routes as consent_routes
+from app.contacts.interest_routes import routes as interest_routes
 from app.contacts.routes import routes as contacts_routes
 from app.content.routes import routes as content_routes
 from app.mailings.routes import routes as mailing_routes
@@ -43,6 +44,7 @@ of an operation. POST takes an `Idempotency-Key`.
 ROUTERS = (
     operation_routes,
     contacts_routes,
+    interest_routes,
     consent_routes,
     selection_routes,
     content_routes,

@@ -1,1 +1,1 @@
-"""persons, companies: the address book kept in step with the CRM."""
+"""persons, companies, interests: the address book kept in step with the CRM."""

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.contacts import queries
+from app.contacts.interests import replace_by_name
 from app.contacts.merging import Draft, Existing, Laid, Line, Outcome, lay
 from app.contacts.schemas import BulkOut, BulkOutcome, BulkStatus, CompanyBulkItem, PersonBulkItem
 from app.contacts.service import nameless, normalised
@@ -90,10 +91,17 @@ async def upsert_persons(session: AsyncSession, *, items: Sequence[object], defa
         for index, line in list(batch.lines.items()):
             if faults := nameless(line):
                 batch.refuse(index, _under(index, faults))
+        told = {index: line.pop("interests", None) for index, line in batch.lines.items()}
         await _place(session, batch)
         laid = await save_persons(
             session, lines=list(batch.lines.values()), existing=Existing.OVERWRITE, by_address=False
         )
+        names = {
+            _id(each.draft): told[index]
+            for index, each in zip(batch.lines, laid, strict=True)
+            if told[index] is not None
+        }
+        await replace_by_name(session, names=names)
         outcomes += _outcomes(batch, laid)
     return _answer(outcomes)
 

@@ -25,3 +25,21 @@ class InvalidContact(Invalid):
     """Fields of a person or company are wrong; each error names its field."""
 
     slug, title = "invalid-contact", "Invalid person or company"
+
+
+class InterestNotFound(NotFound):
+    """There is no such interest."""
+
+    slug, title = "interest-not-found", "No such interest"
+
+
+class InterestTaken(Conflict):
+    """Another interest has this name."""
+
+    slug, title = "interest-taken", "Interest exists already"
+
+
+class UnknownInterest(Invalid):
+    """A person is to have interests that do not exist; each error names its place."""
+
+    slug, title = "unknown-interest", "Unknown interest"

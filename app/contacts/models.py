@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlmodel import Field
+from sqlmodel import Field, SQLModel
 
 from app.platform.tables import Row, json_field, moment, reference
 
@@ -55,3 +55,25 @@ class Person(Row, table=True):
     former_employee: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
     extra: dict[str, Any] = json_field()
     updated_at: datetime = moment(default_now=True)
+
+
+class Interest(Row, table=True):
+    """A tag such as "Product news" that persons have."""
+
+    name: str = Field(unique=True)
+
+
+class PersonInterest(SQLModel, table=True):
+    """A person has an interest."""
+
+    __tablename__ = "person_interest"
+
+    interest_id: int = Field(
+        sa_type=sa.BigInteger, primary_key=True, sa_column_args=[sa.ForeignKey("interest.id", ondelete="CASCADE")]
+    )
+    person_id: int = Field(
+        sa_type=sa.BigInteger,
+        primary_key=True,
+        index=True,
+        sa_column_args=[sa.ForeignKey("person.id", ondelete="CASCADE")],
+    )

@@ -23,6 +23,7 @@ BULK_LIMIT = 10_000  # api.md rule 7
 TEXT_LIMIT = 500
 EXTRA_LIMIT = 100  # extra fields of one person
 EXTRA_TEXT_LIMIT = 2000
+INTERESTS_LIMIT = 200  # of one person
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _EXTRA_NAME = r"^[a-z][a-z0-9_]{0,59}$"
@@ -54,6 +55,9 @@ ExternalId = Annotated[
 ]
 Language = Annotated[str, AfterValidator(_language)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
+InterestName = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_clean)
+]
 ExtraName = Annotated[str, StringConstraints(pattern=_EXTRA_NAME)]
 ExtraText = Annotated[str, StringConstraints(max_length=EXTRA_TEXT_LIMIT)]
 ExtraValue = Annotated[ExtraText | int | float | bool | None, AfterValidator(_clean_extra)]
@@ -158,7 +162,8 @@ class PersonBulkItem(PersonPatch):
     """A person to create or change, found by the external id.
 
     The company may be named by `company_id`, by `company_external_id` or by `company_name`; a company that is not known
-    is created when its name is given.
+    is created when its name is given. `interests` are names, and all that the person has from then on; those that are
+    not known are created.
     """
 
     model_config = ConfigDict(
@@ -168,6 +173,7 @@ class PersonBulkItem(PersonPatch):
     external_id: ExternalId
     company_external_id: ExternalId | None = None
     company_name: Text | None = None
+    interests: list[InterestName] = Field(default=[], max_length=INTERESTS_LIMIT)
 
 
 class PersonOut(BaseModel):
@@ -250,3 +256,33 @@ class BulkOut(BaseModel):
     updated: int
     failed: int
     items: list[BulkOutcome]
+
+
+class InterestIn(BaseModel):
+    """An interest to create, or its new name."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "Product news"}]})
+
+    name: InterestName
+
+
+class InterestOut(BaseModel):
+    """A tag that persons have."""
+
+    id: int
+    name: str
+    created_at: datetime
+
+
+class PersonInterestsIn(BaseModel):
+    """All interests that a person has from now on."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"interest_ids": [1, 4]}]})
+
+    interest_ids: list[Annotated[int, Field(ge=1, le=2**63 - 1)]] = Field(max_length=INTERESTS_LIMIT)
+
+
+class PersonInterestsOut(BaseModel):
+    """The interests that a person has, in the order of their names."""
+
+    items: list[InterestOut]

@@ -231,3 +231,45 @@ async def count_addresses(session: AsyncSession, *, source_ids: Sequence[int]) -
     """Return the number of pasted addresses by source."""
     rows = await session.exec(_COUNT_ADDRESSES, params={"ids": list(source_ids)})  # type: ignore[call-overload]
     return {row.source_id: row.addresses for row in rows}
+
+
+_WHY = text("""
+    -- One line of a list with everything it rests on (D25): a row, or none. The ledger line is the one it was judged
+    -- by; where there is none, the refusal that was the person's newest word when the message left (or is by now).
+    -- Each part is found by its key; the refusal needs consent_person_purpose_idx. Lines outlive persons and their
+    -- subscriptions, so every join but the mailing's is an outer one.
+    SELECT r.id, r.person_id, p.id IS NOT NULL AS person_exists, r.name, r.email, r.status, r.reason, r.consent_id,
+           r.subscribed_at, s.id AS source_id, s.kind, s.created_at AS added_at, s.selection_id,
+           sel.name AS selection_name, s.consent_basis, s.consent_source, s.consent_date,
+           c.id AS line_id, c.purpose, c.action, c.legal_basis, c.source, c.text_version, c.valid_from, c.recorded_by,
+           c.created_at AS recorded_at, m.override_consent, m.override_by, m.override_reason,
+           m.subscription_type_id AS wanted_type_id, t.id AS type_id, t.name AS type_name,
+           refused.changed_at AS refused_at, b.id IS NOT NULL AS is_blocked, b.reason AS block_reason,
+           b.origin AS block_origin, b.created_at AS blocked_at
+    FROM recipient AS r
+    JOIN mailing AS m ON m.id = r.mailing_id
+    LEFT JOIN person AS p ON p.id = r.person_id
+    LEFT JOIN mailing_source AS s ON s.id = r.source_id
+    LEFT JOIN selection AS sel ON sel.id = s.selection_id
+    LEFT JOIN LATERAL (
+        SELECT id, action FROM consent
+        WHERE person_id = r.person_id AND purpose = 'e_marketing' AND created_at <= coalesce(r.sent_at, now())
+        ORDER BY valid_from DESC, id DESC LIMIT 1
+    ) AS word ON r.consent_id IS NULL AND word.action <> 'given'
+    LEFT JOIN consent AS c ON c.id = coalesce(r.consent_id, word.id)
+    LEFT JOIN LATERAL (
+        SELECT min(subscription_type_id) AS id FROM subscription
+        WHERE person_id = r.person_id AND subscribed AND changed_at = r.subscribed_at
+    ) AS any_type ON m.subscription_type_id IS NULL
+    LEFT JOIN subscription_type AS t ON t.id = coalesce(m.subscription_type_id, any_type.id)
+    LEFT JOIN subscription AS refused ON refused.person_id = r.person_id
+        AND refused.subscription_type_id = m.subscription_type_id AND NOT refused.subscribed
+    LEFT JOIN blocked_address AS b ON b.email_key = r.email_key AND r.reason = 'blocked_address'
+    WHERE r.id = :recipient_id AND r.mailing_id = :mailing_id
+""").bindparams(sa.bindparam("recipient_id", type_=sa.BigInteger), sa.bindparam("mailing_id", type_=sa.BigInteger))
+
+
+async def find_why(session: AsyncSession, *, mailing_id: int, recipient_id: int) -> Any | None:
+    """Return a row with a line of a mailing's list and what it rests on, or None."""
+    params = {"mailing_id": mailing_id, "recipient_id": recipient_id}
+    return (await session.exec(_WHY, params=params)).one_or_none()  # type: ignore[call-overload]

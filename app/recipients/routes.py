@@ -11,7 +11,8 @@ from app.platform.pages import Cursor, Limit, Page, page_of, read_cursor
 from app.recipients import queries, service
 from app.recipients.errors import MailingNotFound, RecipientNotFound
 from app.recipients.models import BlockedReason, Recipient, RecipientStatus
-from app.recipients.schemas import ListCounts, RecipientOut
+from app.recipients.schemas import ListCounts, RecipientOut, Why
+from app.recipients.why import explain_recipient
 
 routes = router(prefix="/v1/mailings/{mailing_id}/recipients", tag="recipients")
 
@@ -63,3 +64,15 @@ async def count_recipients(caller: MailingsRead, session: Session, mailing_id: i
 async def get_recipient(caller: MailingsRead, session: Session, mailing_id: int, recipient_id: int) -> RecipientOut:
     """Return one line of the list, with what became of the message."""
     return show(await service.read_recipient(session, mailing_id=mailing_id, recipient_id=recipient_id))
+
+
+@routes.get(
+    "/{recipient_id}/why", operation_id="explain_recipient", responses=declare(RecipientNotFound),
+    summary="Why is this recipient on the list?",
+)  # fmt: skip
+async def explain(caller: MailingsRead, session: Session, mailing_id: int, recipient_id: int) -> Why:
+    """Return the source, the ledger line and the subscription a line rests on, and the reason when it is blocked.
+
+    A message that was sent is explained by what it was sent on, whatever changed since, also when the person is gone.
+    """
+    return await explain_recipient(session, mailing_id=mailing_id, recipient_id=recipient_id)

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from app.consent.models import LegalBasis
+from app.consent.models import BlockReason, LegalBasis
+from app.consent.schemas import ConsentOut
 from app.recipients.models import BlockedReason, RecipientStatus, SourceKind
 
 MAX_ADDRESSES = 10_000  # pasted at once; more is an import
@@ -106,3 +107,58 @@ class ListCounts(BaseModel):
     total: int
     by_status: dict[RecipientStatus, int]
     blocked_by_reason: dict[BlockedReason, int]
+
+
+class WhySource(BaseModel):
+    """The source that brought a recipient; of several, the one that was added first."""
+
+    id: int
+    kind: SourceKind
+    selection_id: int | None
+    selection_name: str | None
+    stated_consent: StatedConsent | None = Field(description="What was stated when the addresses were pasted (D20)")
+    added_at: datetime
+
+
+class WhySubscription(BaseModel):
+    """The subscription a recipient rests on."""
+
+    subscription_type_id: int | None = Field(description="null for a mailing to *Any*, once it is not known any more")
+    name: str | None
+    subscribed_at: datetime
+
+
+class WhyOverride(BaseModel):
+    """That the mailing overrides consent (D21)."""
+
+    by: str | None = Field(description="The API key that asked for it")
+    reason: str | None
+    needed: bool = Field(description="Whether this recipient is on the list only because of it")
+
+
+class WhyBlockedAddress(BaseModel):
+    """The entry of blocked addresses that keeps a recipient out."""
+
+    reason: BlockReason
+    origin: str
+    blocked_at: datetime
+
+
+class Why(BaseModel):
+    """Why a recipient is on the list, or gets nothing although on it (D25)."""
+
+    recipient_id: int
+    person_id: int | None
+    person_exists: bool = Field(description="false once the person is deleted; the ledger stays")
+    name: str
+    email: str
+    status: RecipientStatus
+    reason: BlockedReason | None
+    explanation: str = Field(description="All of it in words, for a data subject's question")
+    source: WhySource | None = Field(description="null once the source is gone")
+    consent: ConsentOut | None = Field(
+        description="The ledger line it rests on; without one, the withdrawal that was the last word"
+    )
+    subscription: WhySubscription | None
+    override: WhyOverride | None = Field(description="null when the mailing does not override consent")
+    blocked_address: WhyBlockedAddress | None
