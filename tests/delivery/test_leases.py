@@ -79,6 +79,29 @@ async def test_overtaken_sender_starts_nothing_past_its_last_window(of):
         assert (await mailing.chunks())[0]["owner"] == "a thief"
 
 
+async def test_message_whose_chunk_was_lost_before_the_354_is_not_started(of):
+    async with of(100) as mailing, SmtpServer("data *: wait 1.5; usual") as server:
+        running = asyncio.create_task(mailing.send(server))
+        await until(lambda: server.messages)
+        await mailing.sql.execute("UPDATE chunk SET owner = 'a thief', epoch = epoch + 1")
+        await running  # its heartbeat has told it
+        assert server.ledger == []
+        assert await mailing.statuses() == {"ready": 100}
+
+
+async def test_message_whose_lease_ended_before_the_354_is_not_started(of):
+    async with of(100) as mailing, SmtpServer("data *: wait 1.2; usual") as server:
+        running = asyncio.create_task(mailing.send(server, lease=1.0))
+        await until(lambda: server.messages)
+        async with mailing.sql.transaction():
+            await mailing.sql.execute("SELECT FROM chunk FOR UPDATE")
+            await asyncio.sleep(1.6)
+            assert server.ledger == []
+        server.rules.clear()
+        await running
+        assert times_taken(server) == {1: 100}
+
+
 async def test_takeover_doubts_the_window_and_nothing_else(of):
     async with of(1000) as mailing:
         async with mailing.database.begin() as session:
@@ -159,6 +182,21 @@ async def test_sender_that_cannot_give_back_leaves_a_journal_that_tells_all(of, 
         taken = len(server.ledger)
         assert await mailing.statuses() == {"sent": taken, "ready": 1000 - taken}
         assert mailing.journals() == []
+
+
+async def test_sender_that_started_nothing_and_cannot_give_back_leaves_nothing_in_doubt(of, monkeypatch):
+    """Its empty journal is what tells recovery that nothing of the open window was started."""
+    monkeypatch.setattr("app.delivery.sender.GIVE_BACK_SECONDS", 0.5)
+    async with of(100) as mailing, SmtpServer("connect *: stall") as server:
+        running = asyncio.create_task(mailing.send(server))
+        await until(lambda: server.connections)
+        async with mailing.database_away():
+            mailing.stopping.set()
+            await running
+        await mailing.sql.execute("UPDATE chunk SET lease_until = now() - interval '1 hour'")
+        await mailing.recover()
+        assert await mailing.statuses() == {"ready": 100}
+        assert not (await mailing.chunks())[0]["owner"]
 
 
 async def test_chunk_that_was_lost_can_be_leased_again_by_the_same_sender(of):

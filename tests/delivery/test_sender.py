@@ -266,6 +266,7 @@ async def test_message_that_came_back_is_taken_by_a_connection_that_rests(of):
     async with of(120) as mailing, SmtpServer("mail 120: wait 0.1; 421 4.3.2 closing; close") as server:
         async with asyncio.timeout(2):
             ended = await mailing.send(server, account=patient)
+        assert server.connections == 4  # the one that was closed has not come back yet
         assert ended.accepted == 120
         assert times_taken(server) == {1: 120}
 
