@@ -72,12 +72,6 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
         ).model_dump(exclude_none=True)
 
 
-class BadRequest(Problem):
-    """The request cannot be read at all."""
-
-    status, slug, title = 400, "bad-request", "Bad request"
-
-
 class Unauthenticated(Problem):
     """No valid API key came with the request."""
 

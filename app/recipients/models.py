@@ -10,7 +10,7 @@ from app.platform.tables import Row, choice, moment, reference
 
 
 class RecipientStatus(StrEnum):
-    """Where a recipient is (D24). `sending` is shown for rows inside a committed window; the others are stored."""
+    """Where a recipient is (D24). `sending` is stored nowhere yet: lines inside a committed window still say ready."""
 
     READY = "ready"
     BLOCKED = "blocked"

@@ -52,7 +52,10 @@ _UPDATE_LIST = text("""
                l.position
         FROM (SELECT DISTINCT ON (coalesce(email_key, email)) * FROM brought
               WHERE person_id IS NULL ORDER BY coalesce(email_key, email), stated DESC, source_id, position) AS l
-        LEFT JOIN (SELECT email_key, max(id) AS id FROM consent WHERE email_key IS NOT NULL GROUP BY email_key) AS c
+        LEFT JOIN (
+            SELECT email_key, max(id) AS id FROM consent
+            WHERE email_key IS NOT NULL AND purpose = 'e_marketing' AND action = 'given' GROUP BY email_key
+        ) AS c
             ON c.email_key = l.email_key AND l.stated
     ), judged AS (
         SELECT c.*, CASE
