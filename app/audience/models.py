@@ -1,4 +1,4 @@
-"""Selections and imports."""
+"""Selections, projects and imports."""
 
 from datetime import date, datetime
 from enum import StrEnum
@@ -10,11 +10,21 @@ from sqlmodel import Field, SQLModel
 from app.platform.tables import Row, choice, json_field, moment, reference
 
 
+class SelectionKind(StrEnum):
+    """How a selection knows who is in it: by a list, or by criteria that are evaluated when asked."""
+
+    STATIC = "static"
+    DYNAMIC = "dynamic"
+
+
 class Selection(Row, table=True):
-    """A saved set of persons: a static list."""
+    """A saved set of persons and companies."""
 
     name: str
     description: str | None = None
+    kind: SelectionKind = choice(SelectionKind, name="kind", default=SelectionKind.STATIC)
+    criteria: dict[str, Any] | None = json_field(nullable=True)
+    folder_id: int | None = reference("folder.id", on_delete="SET NULL", nullable=True)
     updated_at: datetime = moment(default_now=True)
 
 
@@ -25,6 +35,49 @@ class SelectionMember(SQLModel, table=True):
 
     selection_id: int = Field(
         sa_type=sa.BigInteger, primary_key=True, sa_column_args=[sa.ForeignKey("selection.id", ondelete="CASCADE")]
+    )
+    person_id: int = Field(
+        sa_type=sa.BigInteger,
+        primary_key=True,
+        index=True,
+        sa_column_args=[sa.ForeignKey("person.id", ondelete="CASCADE")],
+    )
+
+
+class SelectionCompany(SQLModel, table=True):
+    """A company in a static selection."""
+
+    __tablename__ = "selection_company"
+
+    selection_id: int = Field(
+        sa_type=sa.BigInteger, primary_key=True, sa_column_args=[sa.ForeignKey("selection.id", ondelete="CASCADE")]
+    )
+    company_id: int = Field(
+        sa_type=sa.BigInteger,
+        primary_key=True,
+        index=True,
+        sa_column_args=[sa.ForeignKey("company.id", ondelete="CASCADE")],
+    )
+
+
+class Project(Row, table=True):
+    """A CRM project; mailings show up among its activities (D19)."""
+
+    external_id: str | None = Field(default=None, unique=True)
+    name: str
+    number: str | None = None
+    description: str | None = None
+    folder_id: int | None = reference("folder.id", on_delete="SET NULL", nullable=True)
+    updated_at: datetime = moment(default_now=True)
+
+
+class ProjectMember(SQLModel, table=True):
+    """A person in a project."""
+
+    __tablename__ = "project_member"
+
+    project_id: int = Field(
+        sa_type=sa.BigInteger, primary_key=True, sa_column_args=[sa.ForeignKey("project.id", ondelete="CASCADE")]
     )
     person_id: int = Field(
         sa_type=sa.BigInteger,

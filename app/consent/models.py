@@ -10,7 +10,7 @@ from app.platform.tables import Row, choice, moment, reference
 
 
 class Purpose(StrEnum):
-    """What a person permits. Tracking is apart from receiving (D43)."""
+    """The built-in purposes: what the service itself asks about. Tracking is apart from receiving (D43)."""
 
     E_MARKETING = "e_marketing"
     TRACK_OPENS = "track_opens"
@@ -22,6 +22,7 @@ class ConsentAction(StrEnum):
 
     GIVEN = "given"
     WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
 
 
 class LegalBasis(StrEnum):
@@ -32,8 +33,21 @@ class LegalBasis(StrEnum):
     LEGITIMATE_INTEREST = "legitimate_interest"
 
 
+class ConsentPurpose(SQLModel, table=True):
+    """What persons can consent to. The built-in ones cannot be deleted."""
+
+    __tablename__ = "consent_purpose"
+
+    key: str = Field(primary_key=True, description="as the API names it, such as e_marketing")
+    name: str
+    description: str | None = None
+    valid_months: int | None = Field(default=None, description="how long a yes holds; for ever when empty")
+    built_in: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
+    created_at: datetime = moment(default_now=True)
+
+
 class Consent(Row, table=True):
-    """One line of the append-only ledger, of a person or of an address that matches none (D20).
+    """One line of the append-only ledger, of a person, a company or an address that matches none (D20).
 
     A trigger refuses changes; `person_id` has no foreign key, since proof of consent outlives the person.
     """
@@ -41,24 +55,39 @@ class Consent(Row, table=True):
     __table_args__ = (
         sa.Index("consent_person_purpose_idx", "person_id", "purpose"),
         sa.Index("consent_address_idx", "email_key", postgresql_where=sa.text("email_key IS NOT NULL")),
-        sa.CheckConstraint("person_id IS NOT NULL OR email_key IS NOT NULL", name="subject"),
+        sa.Index("consent_company_idx", "company_id", "purpose", postgresql_where=sa.text("company_id IS NOT NULL")),
+        sa.CheckConstraint("person_id IS NOT NULL OR email_key IS NOT NULL OR company_id IS NOT NULL", name="subject"),
     )
 
     person_id: int | None = Field(default=None, sa_type=sa.BigInteger)
+    company_id: int | None = Field(default=None, sa_type=sa.BigInteger)
     email_key: str | None = None
-    purpose: Purpose = choice(Purpose, name="purpose")
+    purpose: str = Field(sa_column_args=[sa.ForeignKey("consent_purpose.key")])
     action: ConsentAction = choice(ConsentAction, name="action")
     legal_basis: LegalBasis = choice(LegalBasis, name="legal_basis", default=LegalBasis.CONSENT)
     source: str = Field(description="where it was given: an import's file, a page, an API client")
     text_version: str | None = None
+    language: str | None = Field(default=None, description="BCP 47: in which the wording was shown")
+    evidence: str | None = Field(default=None, description="what proves it: a form's URL, an IP, a scan's number")
     valid_from: datetime = moment(default_now=True)
+    valid_until: datetime | None = moment(nullable=True)
     recorded_by: str | None = None
 
 
 class ConsentState(SQLModel, table=True):
-    """What the ledger says now, per person and purpose; written by the statement that appends to the ledger."""
+    """What the ledger says now, per person and purpose; written by the statement that appends to the ledger.
+
+    A yes past `valid_until` counts as none, also before a job has appended the line `expired`.
+    """
 
     __tablename__ = "consent_state"
+    __table_args__ = (
+        sa.Index(
+            "consent_state_valid_until_idx",
+            "valid_until",
+            postgresql_where=sa.text("given AND valid_until IS NOT NULL"),
+        ),
+    )
 
     person_id: int = Field(
         sa_type=sa.BigInteger, primary_key=True, sa_column_args=[sa.ForeignKey("person.id", ondelete="CASCADE")]
@@ -66,6 +95,21 @@ class ConsentState(SQLModel, table=True):
     purpose: str = Field(primary_key=True)
     given: bool
     consent_id: int = Field(sa_type=sa.BigInteger, sa_column_args=[sa.ForeignKey("consent.id", ondelete="CASCADE")])
+    valid_until: datetime | None = moment(nullable=True)
+
+
+class CompanyConsentState(SQLModel, table=True):
+    """What the ledger says now of a company's own address (D21, D22)."""
+
+    __tablename__ = "company_consent_state"
+
+    company_id: int = Field(
+        sa_type=sa.BigInteger, primary_key=True, sa_column_args=[sa.ForeignKey("company.id", ondelete="CASCADE")]
+    )
+    purpose: str = Field(primary_key=True)
+    given: bool
+    consent_id: int = Field(sa_type=sa.BigInteger, sa_column_args=[sa.ForeignKey("consent.id", ondelete="CASCADE")])
+    valid_until: datetime | None = moment(nullable=True)
 
 
 class SubscriptionType(Row, table=True):
@@ -82,6 +126,24 @@ class Subscription(SQLModel, table=True):
 
     person_id: int = Field(
         sa_type=sa.BigInteger, primary_key=True, sa_column_args=[sa.ForeignKey("person.id", ondelete="CASCADE")]
+    )
+    subscription_type_id: int = Field(
+        sa_type=sa.BigInteger,
+        primary_key=True,
+        sa_column_args=[sa.ForeignKey("subscription_type.id", ondelete="CASCADE")],
+    )
+    subscribed: bool
+    source: str
+    changed_at: datetime = moment(default_now=True)
+
+
+class CompanySubscription(SQLModel, table=True):
+    """A company's yes or no to a subscription type, for its own address."""
+
+    __tablename__ = "company_subscription"
+
+    company_id: int = Field(
+        sa_type=sa.BigInteger, primary_key=True, sa_column_args=[sa.ForeignKey("company.id", ondelete="CASCADE")]
     )
     subscription_type_id: int = Field(
         sa_type=sa.BigInteger,
@@ -113,3 +175,12 @@ class BlockedAddress(Row, table=True):
     reason: BlockReason = choice(BlockReason, name="reason")
     origin: str = Field(description="what led to it, such as the words of a bounce")
     mailing_id: int | None = reference("mailing.id", on_delete="SET NULL", nullable=True)
+
+
+class ErasedAddress(SQLModel, table=True):
+    """An address that was erased on request, as a keyed hash: no mailing goes to it, and nobody can read it (D78)."""
+
+    __tablename__ = "erased_address"
+
+    hash: bytes = Field(primary_key=True)
+    created_at: datetime = moment(default_now=True)

@@ -4,13 +4,14 @@ from datetime import datetime
 
 from sqlmodel import Field
 
-from app.platform.tables import Row, moment
+from app.platform.tables import Row, moment, reference
 
 
 class Template(Row, table=True):
     """Content to begin a mailing from."""
 
     name: str
+    folder_id: int | None = reference("folder.id", on_delete="SET NULL", nullable=True)
     subject: str = ""
     html: str = ""
     text: str | None = Field(default=None, description="the text part; derived from the HTML when not written")

@@ -51,6 +51,9 @@ class Mailing(Row, table=True):
     from_email: str = ""
     reply_to: str | None = None
     language: str = Field(default="en", sa_column_kwargs={"server_default": "en"})
+    folder_id: int | None = reference("folder.id", on_delete="SET NULL", nullable=True)
+    selection_id: int | None = reference("selection.id", on_delete="SET NULL", nullable=True)
+    project_id: int | None = reference("project.id", on_delete="SET NULL", nullable=True)
     subscription_type_id: int | None = reference("subscription_type.id", on_delete="RESTRICT", nullable=True)
     template_id: int | None = reference("template.id", on_delete="SET NULL", nullable=True)
     html: str = ""
@@ -63,6 +66,8 @@ class Mailing(Row, table=True):
     override_reason: str | None = Field(default=None, description="why consent is overridden (D21)")
     override_by: str | None = Field(default=None, description="the API key that asked for it (D21)")
     one_per_address: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
+    include_companies: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
+    prefer_company: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
     update_list_when_sending: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
     unconfirmed_policy: UnconfirmedPolicy = choice(
         UnconfirmedPolicy, name="unconfirmed_policy", default=UnconfirmedPolicy.LEAVE

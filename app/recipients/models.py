@@ -52,6 +52,9 @@ class Recipient(Row, table=True):
     mailing_id: int = Field(sa_type=sa.BigInteger)
     seq: int | None = Field(default=None, description="where the sending chunks find it; new for every retry")
     person_id: int | None = Field(default=None, sa_type=sa.BigInteger)
+    company_id: int | None = Field(
+        default=None, sa_type=sa.BigInteger, description="the line is a company's own, and no person's (D22)"
+    )
     name: str = ""
     email: str = Field(description="as it is sent to; what was given when it is not valid")
     email_key: str | None = None
@@ -90,19 +93,31 @@ class SourceKind(StrEnum):
     """Where recipients come from (D17)."""
 
     SELECTION = "selection"
+    PROJECT = "project"
     PERSON = "person"
+    COMPANY = "company"
+    IMPORT = "import"
     ADDRESSES = "addresses"
 
 
 class MailingSource(Row, table=True):
-    """A source of a mailing's recipients."""
+    """A source of a mailing's recipients. What it named may be deleted since; `label` still says what it was (D25)."""
 
     __tablename__ = "mailing_source"
 
     mailing_id: int = reference("mailing.id")
     kind: SourceKind = choice(SourceKind, name="kind")
-    selection_id: int | None = reference("selection.id", nullable=True)
-    person_id: int | None = reference("person.id", nullable=True)
+    label: str = Field(default="", sa_column_kwargs={"server_default": ""}, description="name of what it brings")
+    associated: bool = Field(
+        default=False,
+        sa_column_kwargs={"server_default": sa.false()},
+        description="it is the mailing's associated selection or project (D19)",
+    )
+    selection_id: int | None = reference("selection.id", on_delete="SET NULL", nullable=True)
+    project_id: int | None = reference("project.id", on_delete="SET NULL", nullable=True)
+    person_id: int | None = reference("person.id", on_delete="SET NULL", nullable=True)
+    company_id: int | None = reference("company.id", on_delete="SET NULL", nullable=True)
+    import_id: int | None = reference("import.id", on_delete="SET NULL", nullable=True)
     consent_basis: str | None = Field(default=None, description="the statement that consent was given (D20)")
     consent_source: str | None = None
     consent_date: date | None = None

@@ -1,0 +1,1 @@
+"""folders: trees that mailings, templates, links, forms, selections and projects are kept in."""
