@@ -1,7 +1,8 @@
 """`python -m tests.bench`: measures the targets of performance.md, writes `var/bench/<id>.json`, prints one table.
 
-ONLY="P1 P6" picks targets; SIZE is `full` (default) or `small`. Each target is a module `p<number>_<what>.py` with a
-TARGET. Speed never makes it fail; the exit code is 1 when something could not be measured.
+ONLY="P1 P6" picks targets; SIZE is `full` (default) or `small`. Each target is a module with a TARGET, named by its id:
+`p01_send.py` for P1 of performance.md, `a01_page.py` for A1, the first of the audience's own. Speed never makes it
+fail; the exit code is 1 when something could not be measured.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ TABLE_WIDTH = 100  # columns, where there is no terminal that has a width
 
 def targets() -> dict[str, Target]:
     """Return every target by its id, in the order of their numbers."""
-    names = sorted(file.stem for file in Path(__file__).parent.glob("p[0-9][0-9]_*.py"))
+    names = sorted(file.stem for file in Path(__file__).parent.glob("[ap][0-9][0-9]_*.py"))
     found = [importlib.import_module(f"tests.bench.{name}").TARGET for name in names]
     return {target.id: target for target in found}
 
