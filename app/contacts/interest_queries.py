@@ -10,6 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.contacts.errors import InterestTaken
 from app.contacts.models import Interest, PersonInterest
+from app.platform.db import run
 
 _REPLACE = text("""
     -- Gives each person exactly the interests told; pairs that stay are not written. `persons` are those told of, once
@@ -88,7 +89,7 @@ async def known_interests(session: AsyncSession, *, interest_ids: Sequence[int])
 
 async def interests_named(session: AsyncSession, *, names: Sequence[str]) -> dict[str, int]:
     """Return the ids of interests by name; those that are not known are created."""
-    await session.exec(_NAMED, params={"names": list(names)})  # type: ignore[call-overload]
+    await run(session, _NAMED, names=list(names))
     query = select(Interest.name, Interest.id).where(col(Interest.name).in_(names))
     return dict((await session.exec(query)).all())
 
@@ -101,4 +102,4 @@ async def replace_interests(session: AsyncSession, *, told: Mapping[int, Sequenc
         "person_ids": [person_id for _, person_id in pairs],
         "persons": list(told),
     }
-    await session.exec(_REPLACE, params=values)  # type: ignore[call-overload]
+    await run(session, _REPLACE, **values)

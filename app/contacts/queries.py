@@ -12,6 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app.contacts.errors import ExternalIdTaken
 from app.contacts.merging import Draft
 from app.contacts.models import Company, Person
+from app.platform.db import run
 
 _PERSON_COLUMNS = {
     "external_id": "text", "company_id": "bigint", "name": "text", "first_name": "text", "last_name": "text",
@@ -98,25 +99,24 @@ async def take_matching_turn(session: AsyncSession) -> None:
 
     Addresses and company names are not unique, so two writers at once could each create what the other one just did.
     """
-    await session.exec(text("SELECT pg_advisory_xact_lock(:lock)"), params={"lock": _MATCHING_LOCK})  # type: ignore[call-overload]
+    await run(session, text("SELECT pg_advisory_xact_lock(:lock)"), lock=_MATCHING_LOCK)
 
 
 async def persons_meant(
     session: AsyncSession, *, external_ids: Sequence[str], email_keys: Sequence[str]
 ) -> list[Draft]:
     """Return, and lock, the persons that have one of these external ids or addresses."""
-    values = {"external_ids": list(external_ids), "email_keys": list(email_keys)}
-    return _drafts(await session.exec(_PERSONS_MEANT, params=values))  # type: ignore[call-overload]
+    return _drafts(await run(session, _PERSONS_MEANT, external_ids=list(external_ids), email_keys=list(email_keys)))
 
 
 async def companies_meant(session: AsyncSession, *, external_ids: Sequence[str]) -> list[Draft]:
     """Return, and lock, the companies that have one of these external ids."""
-    return _drafts(await session.exec(_COMPANIES_MEANT, params={"external_ids": list(external_ids)}))  # type: ignore[call-overload]
+    return _drafts(await run(session, _COMPANIES_MEANT, external_ids=list(external_ids)))
 
 
 async def companies_named(session: AsyncSession, *, names: Sequence[str]) -> dict[str, int]:
     """Return the ids of companies by the names that were asked for."""
-    rows = await session.exec(_COMPANIES_NAMED, params={"names": list(names)})  # type: ignore[call-overload]
+    rows = await run(session, _COMPANIES_NAMED, names=list(names))
     return {row.name: row.id for row in rows}
 
 
@@ -148,12 +148,12 @@ async def _write_all(session: AsyncSession, table: str, statement: sa.TextClause
         return
     new = [draft for draft in drafts if draft.id is None]
     if new:
-        reserved = await session.exec(_RESERVE[table], params={"count": len(new)})  # type: ignore[call-overload]
+        reserved = await run(session, _RESERVE[table], count=len(new))
         for draft, row in zip(new, reserved, strict=True):
             draft.id = row.id
     rows = [{"id": draft.id, **draft.values} for draft in drafts]
     try:
-        await session.exec(statement, params={"rows": rows})  # type: ignore[call-overload]
+        await run(session, statement, rows=rows)
     except IntegrityError as error:
         raise _translated(error) from error
 
