@@ -21,6 +21,7 @@ from app.main import create_app
 from app.platform.auth import Scope, create_api_key
 from app.platform.db import Database, driver_url
 from app.platform.settings import Settings
+from app.platform.tokens import erasure_key
 
 ROOT = Path(__file__).parent.parent
 
@@ -88,7 +89,11 @@ def settings(postgres_url) -> Settings:
 @pytest.fixture
 async def database(postgres_url) -> AsyncIterator[Database]:
     """The database, inside an outer transaction that is rolled back; the app's own commits are savepoints in it."""
-    engine = create_async_engine(driver_url(postgres_url), poolclass=NullPool)
+    engine = create_async_engine(
+        driver_url(postgres_url),
+        poolclass=NullPool,
+        connect_args={"server_settings": {"budstikke.erasure_key": erasure_key(SECRET)}},
+    )
     async with engine.connect() as connection:
         outer = await connection.begin()
         yield Database(connection)

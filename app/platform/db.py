@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionma
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.platform.settings import Settings
+from app.platform.tokens import erasure_key
 
 # What a database that is away or comes and goes raises. While it starts or stops, connecting raises asyncpg's own
 # errors: SQLAlchemy translates only those of established connections.
@@ -60,6 +61,7 @@ class Database:
                         "timezone": "UTC",
                         "jit": "off",
                         "idle_in_transaction_session_timeout": f"{idle_seconds}s",
+                        "budstikke.erasure_key": erasure_key(settings.secret_key.get_secret_value()),
                     },
                     "timeout": 5,
                 },

@@ -117,6 +117,16 @@ class TokenKey:
         return blake2b(payload, digest_size=_SHORT_TAG_OCTETS, key=self.secret, person=person).digest()
 
 
+def erasure_key(secret_key: str) -> str:
+    """Return the key under which erased addresses are hashed (D78), in hex.
+
+    A key of its own, so that the database, which sees it in each session, learns nothing that makes tokens. It follows
+    from the service's secret: with another secret, erased addresses are no longer recognised.
+    """
+    secret = TokenKey.from_secret(secret_key).secret
+    return blake2b(digest_size=32, key=secret, person=b"erased address").hexdigest()
+
+
 API_KEY_PREFIX = "bsk_"
 
 
