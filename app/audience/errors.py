@@ -10,7 +10,7 @@ class SelectionNotFound(NotFound):
 
 
 class MemberNotFound(NotFound):
-    """The person is not in the selection."""
+    """The person or company is not in the selection."""
 
     slug, title = "member-not-found", "Not a member"
 

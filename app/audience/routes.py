@@ -1,10 +1,19 @@
 """`/v1/selections`."""
 
-from app.audience import queries, service
+from app.audience import queries, selection_queries, service
 from app.audience.errors import MemberNotFound, SelectionNotFound
 from app.audience.models import Selection
-from app.audience.schemas import CountOut, MemberOut, MembersIn, MembersOut, SelectionIn, SelectionOut, SelectionPatch
-from app.contacts.models import Person
+from app.audience.schemas import (
+    CompanyMemberOut,
+    CountOut,
+    MemberOut,
+    MembersIn,
+    MembersOut,
+    SelectionIn,
+    SelectionOut,
+    SelectionPatch,
+)
+from app.contacts.models import Company, Person
 from app.platform.auth import ContactsRead, ContactsWrite
 from app.platform.errors import declare
 from app.platform.http import Session, router
@@ -21,6 +30,13 @@ def show(selection: Selection) -> SelectionOut:
 def show_member(person: Person) -> MemberOut:
     """Return a member as the API shows it."""
     return MemberOut(person_id=person.id, external_id=person.external_id, name=person.name, email=person.email)
+
+
+def show_company(company: Company) -> CompanyMemberOut:
+    """Return a company that is a member as the API shows it."""
+    return CompanyMemberOut(
+        company_id=company.id, external_id=company.external_id, name=company.name, email=company.email
+    )
 
 
 @routes.post("", operation_id="create_selection", status_code=201, responses=declare(), summary="Create a selection")
@@ -72,9 +88,10 @@ async def delete_selection(caller: ContactsWrite, session: Session, selection_id
     summary="Count a selection",
 )  # fmt: skip
 async def count_members(caller: ContactsRead, session: Session, selection_id: int) -> CountOut:
-    """Return how many persons are in the selection."""
+    """Return how many persons and companies are in the selection."""
     await service.read_selection(session, selection_id=selection_id)
-    return CountOut(persons=await queries.count_members(session, selection_id=selection_id))
+    persons, companies = await selection_queries.count_members(session, selection_id=selection_id)
+    return CountOut(persons=persons, companies=companies)
 
 
 @routes.get(
@@ -92,16 +109,18 @@ async def list_members(
 
 @routes.post(
     "/{selection_id}/members", operation_id="add_members", responses=declare(SelectionNotFound),
-    summary="Add persons to a selection",
+    summary="Add persons and companies to a selection",
 )  # fmt: skip
 async def add_members(caller: ContactsWrite, session: Session, selection_id: int, body: MembersIn) -> MembersOut:
-    """Add up to 10 000 persons by id, or everyone who fits the criteria at this moment.
+    """Add up to 10 000 persons and 10 000 companies by id, or everyone who fits the criteria at this moment.
 
-    Members stay members, so that it can be repeated. Ids that are no persons' are skipped and named in the answer.
+    Members stay members, so that it can be repeated. Ids of nobody are skipped and named in the answer.
     """
     if body.criteria is not None:
         return await service.add_matching(session, selection_id=selection_id, criteria=body.criteria)
-    return await service.add_persons(session, selection_id=selection_id, person_ids=body.person_ids or [])
+    return await service.add_members(
+        session, selection_id=selection_id, person_ids=body.person_ids or [], company_ids=body.company_ids or []
+    )
 
 
 @routes.delete(
@@ -111,3 +130,26 @@ async def add_members(caller: ContactsWrite, session: Session, selection_id: int
 async def remove_member(caller: ContactsWrite, session: Session, selection_id: int, person_id: int) -> None:
     """Take a person out of the selection."""
     await service.remove_member(session, selection_id=selection_id, person_id=person_id)
+
+
+@routes.get(
+    "/{selection_id}/companies", operation_id="list_member_companies", responses=declare(SelectionNotFound),
+    summary="List the companies of a selection",
+)  # fmt: skip
+async def list_member_companies(
+    caller: ContactsRead, session: Session, selection_id: int, limit: Limit = 50, cursor: Cursor = None
+) -> Page[CompanyMemberOut]:
+    """List the companies that are in the selection themselves, in the order in which they came to be."""
+    await service.read_selection(session, selection_id=selection_id)
+    after = read_cursor(cursor)
+    rows = await selection_queries.page_of_companies(session, selection_id=selection_id, after=after, limit=limit)
+    return Page[CompanyMemberOut](**page_of(rows, limit=limit, show=show_company))
+
+
+@routes.delete(
+    "/{selection_id}/companies/{company_id}", operation_id="remove_member_company", status_code=204,
+    responses=declare(SelectionNotFound, MemberNotFound), summary="Take a company out of a selection",
+)  # fmt: skip
+async def remove_member_company(caller: ContactsWrite, session: Session, selection_id: int, company_id: int) -> None:
+    """Take a company out of the selection. Its persons stay in it if they are members themselves."""
+    await service.remove_company(session, selection_id=selection_id, company_id=company_id)

@@ -59,6 +59,15 @@ class MemberOut(BaseModel):
     email: str | None
 
 
+class CompanyMemberOut(BaseModel):
+    """A company in a selection."""
+
+    company_id: int
+    external_id: str | None
+    name: str
+    email: str | None
+
+
 class Criteria(BaseModel):
     """Which persons to add: those for whom everything that is told holds."""
 
@@ -77,40 +86,45 @@ class Criteria(BaseModel):
 
 
 class MembersIn(BaseModel):
-    """Persons to add to a selection: by id, or all that fit criteria at this moment."""
+    """Who is added to a selection: persons and companies by id, or all persons that fit criteria at this moment."""
 
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={
             "examples": [
-                {"person_ids": [1, 2, 3]},
+                {"person_ids": [1, 2, 3], "company_ids": [4]},
                 {"criteria": {"consent": "e_marketing", "subscription_type_id": 1}},
             ]
         },
     )
 
     person_ids: list[Key] | None = Field(default=None, min_length=1, max_length=MEMBERS_LIMIT)
+    company_ids: list[Key] | None = Field(default=None, min_length=1, max_length=MEMBERS_LIMIT)
     criteria: Criteria | None = None
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
-        if (self.person_ids is None) == (self.criteria is None):
-            raise ValueError("Send either person_ids or criteria.")
+        if (self.person_ids is None and self.company_ids is None) == (self.criteria is None):
+            raise ValueError("Send either person_ids and company_ids, or criteria.")
         return self
 
 
 class MembersOut(BaseModel):
-    """What adding persons did."""
+    """What adding persons and companies did."""
 
     added: int
     already: int = Field(description="Those who were members before")
     unknown: list[int] = Field(description="Ids that are no persons'; they were skipped")
+    companies_added: int = 0
+    companies_already: int = 0
+    unknown_companies: list[int] = Field(default=[], description="Ids that are no companies'; they were skipped")
 
 
 class CountOut(BaseModel):
-    """How many persons are in a selection."""
+    """How many persons and companies are in a selection."""
 
     persons: int
+    companies: int
 
 
 class ImportFields(BaseModel):

@@ -20,6 +20,11 @@ async def path(client) -> str:
     return f"/v1/selections/{created.json()['id']}"
 
 
+NOTHING = {
+    "added": 0, "already": 0, "unknown": [], "companies_added": 0, "companies_already": 0, "unknown_companies": [],
+}  # fmt: skip
+
+
 async def members(client, path: str) -> list[int]:
     return [member["person_id"] for member in (await client.get(f"{path}/members")).json()["items"]]
 
@@ -35,11 +40,11 @@ async def test_a_selection_is_created_read_changed_and_deleted(client, path):
 
 async def test_adding_persons_says_who_was_added_who_was_there_and_who_is_unknown(client, path, persons):
     first = await client.post(f"{path}/members", json={"person_ids": persons[:2]})
-    assert first.json() == {"added": 2, "already": 0, "unknown": []}
+    assert first.json() == {**NOTHING, "added": 2}
     again = await client.post(f"{path}/members", json={"person_ids": [*persons[1:3], persons[2], 987654321]})
-    assert again.json() == {"added": 1, "already": 1, "unknown": [987654321]}
+    assert again.json() == {**NOTHING, "added": 1, "already": 1, "unknown": [987654321]}
     assert await members(client, path) == persons[:3]
-    assert (await client.get(f"{path}/count")).json() == {"persons": 3}
+    assert (await client.get(f"{path}/count")).json() == {"persons": 3, "companies": 0}
 
 
 async def test_a_member_is_taken_out_once(client, path, persons):
@@ -60,10 +65,10 @@ async def test_those_who_consent_and_subscribe_are_added_by_criteria(client, pat
         answer = {"items": [{"subscription_type_id": news, "subscribed": True}]}
         await client.put(f"/v1/persons/{person_id}/subscriptions", json=answer)
     criteria = {"criteria": {"consent": "e_marketing", "subscription_type_id": news}}
-    assert (await client.post(f"{path}/members", json=criteria)).json() == {"added": 1, "already": 0, "unknown": []}
+    assert (await client.post(f"{path}/members", json=criteria)).json() == {**NOTHING, "added": 1}
     assert await members(client, path) == [persons[1]]
     by_category = {"criteria": {"category": "A", "consent": "e_marketing"}}
-    assert (await client.post(f"{path}/members", json=by_category)).json() == {"added": 1, "already": 1, "unknown": []}
+    assert (await client.post(f"{path}/members", json=by_category)).json() == {**NOTHING, "added": 1, "already": 1}
 
 
 @pytest.mark.parametrize(
@@ -79,3 +84,18 @@ async def test_members_come_in_pages(client, path, persons):
     first = (await client.get(f"{path}/members?limit=3")).json()
     rest = (await client.get(f"{path}/members", params={"limit": 3, "cursor": first["next_cursor"]})).json()
     assert [member["person_id"] for member in first["items"] + rest["items"]] == persons
+
+
+async def test_companies_are_members_too(client, path, persons):
+    items = [{"external_id": str(number), "name": f"C{number}"} for number in range(3)]
+    answer = await client.post("/v1/companies/bulk", json={"items": items})
+    companies = [item["id"] for item in answer.json()["items"]]
+    added = await client.post(f"{path}/members", json={"company_ids": [*companies, 987654321], "person_ids": persons})
+    assert added.json() == {**NOTHING, "added": 4, "companies_added": 3, "unknown_companies": [987654321]}
+    assert (await client.get(f"{path}/count")).json() == {"persons": 4, "companies": 3}
+    assert (await client.delete(f"{path}/companies/{companies[1]}")).status_code == 204
+    assert (await client.delete(f"{path}/companies/{companies[1]}")).status_code == 404
+    first = (await client.get(f"{path}/companies?limit=1")).json()
+    rest = (await client.get(f"{path}/companies", params={"limit": 1, "cursor": first["next_cursor"]})).json()
+    assert [item["company_id"] for item in first["items"] + rest["items"]] == [companies[0], companies[2]]
+    assert rest["next_cursor"] is None
