@@ -1,0 +1,52 @@
+"""What the README and the guides tell a newcomer to type does what they say, on a service of its own."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.journeys.conftest import Service
+from tests.running import ROOT, Up, wait_until
+
+# Every answer of 400 and more ends the script, and so does a pipe that breaks.
+PRELUDE = """
+set -euo pipefail
+curl() { command curl --fail-with-body --max-time 30 "$@"; }
+"""
+HOST = "http://127.0.0.1:8000"
+
+pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="guides are written for curl; .ci/run installs it")
+
+
+def typed(guide: Path) -> list[str]:
+    """Return the commands of a guide that talk to a running service, block by block."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", guide.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return [block for block in blocks if "curl" in block or "$API" in block or HOST in block]
+
+
+@contextmanager
+def followed(guide: Path, directory: Path) -> Iterator[tuple[Service, str]]:
+    """Run a guide's commands one after the other, as one person would; yield the service and what was printed."""
+    data_dir = directory / "data"
+    with Up(data_dir) as up:
+        service = Service(up, data_dir)
+        script = (PRELUDE + "\n".join(typed(guide))).replace(HOST, service.url).replace("var/data/", f"{data_dir}/")
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=170, check=False
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+        yield service, done.stdout
+        service.crm.close()
+        service.reader.close()
+        up.stop()
+
+
+def test_the_readme_s_tour_works_as_written(tmp_path):
+    with followed(ROOT / "README.md", tmp_path) as (service, _):
+        wait_until(lambda: service.state({"id": 1}) == "finished")
+        assert len(service.caught("kari@example.com")) == 1
+        assert service.statistics({"id": 1})["recipients"]["by_status"]["sent"] == 2
