@@ -1,6 +1,7 @@
 """API keys with scopes (api.md rule 8). An endpoint's signature reads as policy: `caller: MailingsWrite`."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -14,6 +15,7 @@ from sqlalchemy import text
 from sqlmodel import Field
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.platform.db import DATABASE_AWAY, Database
 from app.platform.errors import Forbidden, TooManyRequests, Unauthenticated
 from app.platform.tables import Row, moment
 from app.platform.tokens import hash_api_key, new_api_key
@@ -58,27 +60,33 @@ class Caller:
         return bool(self.scopes & {scope.value, wider, Scope.ADMIN.value})
 
 
+async def add_api_key(
+    session: AsyncSession, *, name: str, scopes: list[Scope], expires_at: datetime | None = None
+) -> tuple[str, ApiKey]:
+    """Add an API key and return it with its row; it cannot be shown again."""
+    api_key = new_api_key()
+    row = ApiKey(name=name, hash=hash_api_key(api_key), scopes=[s.value for s in scopes], expires_at=expires_at)
+    session.add(row)
+    await session.flush()
+    await session.refresh(row)
+    return api_key, row
+
+
 async def create_api_key(
     session: AsyncSession, *, name: str, scopes: list[Scope], expires_at: datetime | None = None
 ) -> str:
     """Add an API key and return it; it cannot be shown again."""
-    api_key = new_api_key()
-    session.add(ApiKey(name=name, hash=hash_api_key(api_key), scopes=[s.value for s in scopes], expires_at=expires_at))
-    await session.flush()
+    api_key, _ = await add_api_key(session, name=name, scopes=scopes, expires_at=expires_at)
     return api_key
 
 
 _USE = text("""
-    -- The live key of a hash; its use is noted at most once a minute, so that reads do not write.
-    WITH found AS (
-        SELECT id, name, scopes, last_used_at FROM api_key
-        WHERE hash = :hash AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
-    ), noted AS (
-        UPDATE api_key SET last_used_at = now() FROM found
-        WHERE api_key.id = found.id AND coalesce(found.last_used_at, '-infinity') < now() - interval '1 minute'
-    )
-    SELECT id, name, scopes FROM found
+    -- The live key of a hash, by api_key_hash_key. Locks nothing: a key must be revocable while it uploads.
+    SELECT id, name, scopes FROM api_key
+    WHERE hash = :hash AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
 """)
+
+_NOTE = text("UPDATE api_key SET last_used_at = now() WHERE id = :id")
 
 REMEMBER_SECONDS = 5.0  # a revoked key works this much longer at most; saves a query on most requests
 
@@ -90,6 +98,7 @@ class Callers:
         self.per_minute = per_minute
         self._known: dict[bytes, tuple[float, Caller]] = {}
         self._used: dict[int, tuple[int, int]] = {}
+        self._noted: dict[int, int] = {}
 
     async def identify(self, session: AsyncSession, api_key: str) -> Caller | None:
         """Return the caller of a key, or None for a key that is unknown, expired or revoked."""
@@ -104,6 +113,19 @@ class Callers:
         caller = Caller(key_id=row.id, name=row.name, scopes=frozenset(row.scopes))
         self._known[digest] = (time.monotonic() + REMEMBER_SECONDS, caller)
         return caller
+
+    async def note(self, database: Database, caller: Caller) -> None:
+        """Note a key's use, at most once a minute and process, in a transaction of its own."""
+        minute = int(time.time() // 60)
+        if self._noted.get(caller.key_id) == minute:
+            return
+        self._noted[caller.key_id] = minute
+        async with database.begin() as session:
+            await session.exec(_NOTE, params={"id": caller.key_id})  # type: ignore[call-overload]
+
+    def forget(self, key_id: int) -> None:
+        """Ask the database about a key at its next use."""
+        self._known = {digest: known for digest, known in self._known.items() if known[1].key_id != key_id}
 
     def count(self, caller: Caller) -> tuple[int, int]:
         """Count one request; return (requests left in this minute, seconds until the next); -1 left is over."""
@@ -142,6 +164,14 @@ async def authenticate(
         )
     request.state.caller = caller
     return caller
+
+
+async def note_use(request: Request) -> None:
+    """Note that the request's key was used, if one was found; a database that is away keeps nobody waiting."""
+    caller = getattr(request.state, "caller", None)
+    if caller is not None:
+        with suppress(*DATABASE_AWAY):
+            await request.app.state.callers.note(request.app.state.database, caller)
 
 
 async def check_key(request: Request) -> None:

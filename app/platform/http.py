@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.platform import errors
-from app.platform.auth import check_key
+from app.platform.auth import check_key, note_use
 from app.platform.errors import Invalid, InvalidField, PreconditionFailed, Problem
 from app.platform.idempotency import answer_once
 from app.platform.telemetry import Metrics, log
@@ -37,12 +37,15 @@ class Route(APIRoute):
         async def answer(request: Request) -> Response:
             _refuse_unknown(request, known)
             key = request.headers.get("idempotency-key") if request.method == "POST" else None
-            async with request.app.state.database.begin() as session:
-                request.state.session = session
-                if key is None:
-                    return await handle(request)
-                await check_key(request)  # a revoked key gets no old answers
-                return await answer_once(request, session, key, handle)
+            try:
+                async with request.app.state.database.begin() as session:
+                    request.state.session = session
+                    if key is None:
+                        return await handle(request)
+                    await check_key(request)  # a revoked key gets no old answers
+                    return await answer_once(request, session, key, handle)
+            finally:
+                await note_use(request)
 
         return answer
 

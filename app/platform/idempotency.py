@@ -78,14 +78,22 @@ async def answer_once(
     response = await answer(request)
     if 200 <= response.status_code < 300:
         headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+        body = bytes(response.body)
+        if secrets := getattr(request.state, "shown_once", ()):
+            body = json.dumps({**json.loads(body), **dict.fromkeys(secrets)}).encode()
         await session.exec(  # type: ignore[call-overload]
             _KEEP,
             params={
                 "key_hash": key_hash, "request_hash": request_hash, "status": response.status_code,
-                "headers": headers, "body": bytes(response.body),
+                "headers": headers, "body": body,
             },
         )  # fmt: skip
     return response
+
+
+def show_once(request: Request, *fields: str) -> None:
+    """Keep fields of the answer out of what is replayed: a secret that is stored hashed must not lie here in clear."""
+    request.state.shown_once = fields
 
 
 async def forget_expired(session: AsyncSession) -> None:
