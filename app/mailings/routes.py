@@ -15,7 +15,7 @@ from app.platform.http import Session, check_match, etag, router
 from app.platform.operation_routes import OperationOut, accepted
 from app.platform.pages import Cursor, Limit, Page, page_of, read_cursor
 from app.recipients import queries as recipient_queries
-from app.recipients.errors import MailingNotFound, RecipientNotFound, SourceNotFound
+from app.recipients.errors import AssociatedSource, MailingNotFound, RecipientNotFound, SourceNotFound
 from app.recipients.models import MailingSource
 from app.recipients.schemas import AddressesSourceIn, SourceIn, SourceOut
 
@@ -146,7 +146,10 @@ async def list_sources(caller: MailingsRead, session: Session, mailing_id: int) 
     responses=declare(MailingNotFound, NotEditable), summary="Add a recipient source",
 )  # fmt: skip
 async def add_source(caller: MailingsWrite, session: Session, mailing_id: int, body: SourceIn) -> SourceOut:
-    """Add a selection, a person or pasted addresses. The list follows: at once below 10 000, else within moments."""
+    """Add a selection, project, person, company or pasted addresses.
+
+    The list follows: at once below 10 000 lines, else within moments; `list_updated_at` tells.
+    """
     mailing = await service.read_mailing(session, mailing_id=mailing_id, lock=True)
     source = await service.add_source(session, mailing=mailing, source=body, recorded_by=caller.name)
     return _source(source, len(body.addresses) if isinstance(body, AddressesSourceIn) else None)
@@ -154,10 +157,11 @@ async def add_source(caller: MailingsWrite, session: Session, mailing_id: int, b
 
 @routes.delete(
     "/{mailing_id}/sources/{source_id}", operation_id="remove_source", status_code=204,
-    responses=declare(MailingNotFound, SourceNotFound, NotEditable), summary="Remove a recipient source",
+    responses=declare(MailingNotFound, SourceNotFound, NotEditable, AssociatedSource),
+    summary="Remove a recipient source",
 )  # fmt: skip
 async def remove_source(caller: MailingsWrite, session: Session, mailing_id: int, source_id: int) -> None:
-    """Remove a source; those that only it brought leave the list."""
+    """Remove a source; those that only it brought leave the list. The associated one is changed in the setup."""
     mailing = await service.read_mailing(session, mailing_id=mailing_id, lock=True)
     await service.remove_source(session, mailing=mailing, source_id=source_id)
 

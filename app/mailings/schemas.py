@@ -48,8 +48,16 @@ class Setup(BaseModel):
     override_reason: Annotated[str, StringConstraints(min_length=3, max_length=500)] | None = Field(
         default=None, description="Why consent is overridden; kept with the mailing (D21)"
     )
-    one_per_address: bool = False
-    update_list_when_sending: bool = False
+    one_per_address: bool = Field(default=False, description="Later lines of an address are blocked as duplicates")
+    include_companies: bool = Field(
+        default=False, description="A company with an address is a recipient of its own; else its persons are"
+    )
+    prefer_company: bool = Field(
+        default=False, description="One message to a company instead of its persons; needs `include_companies`"
+    )
+    update_list_when_sending: bool = Field(
+        default=False, description="Sources are evaluated again when the mailing is sent"
+    )
     unconfirmed_policy: UnconfirmedPolicy = Field(
         default=UnconfirmedPolicy.LEAVE,
         description="What becomes of messages whose final reply was never seen: leave them, or send them again",
@@ -140,6 +148,8 @@ class MailingOut(BaseModel):
     override_reason: str | None
     override_by: str | None = Field(description="The API key that overrode consent")
     one_per_address: bool
+    include_companies: bool
+    prefer_company: bool
     update_list_when_sending: bool
     unconfirmed_policy: UnconfirmedPolicy
     list_updated_at: datetime | None = Field(description="null: the list is behind its sources")

@@ -4,15 +4,14 @@ from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.audience.models import Selection
 from app.consent.models import SubscriptionType
-from app.contacts.models import Person
 from app.content.service import check_content, read_template
 from app.delivery import service as delivery
 from app.mailings import queries
 from app.mailings.composing import Composer, compile_mailing
 from app.mailings.errors import NotReady
 from app.mailings.models import Mailing, MailingState, TestMessage, UnconfirmedPolicy
+from app.mailings.options import check_options
 from app.mailings.readiness import judge
 from app.mailings.schemas import MessageTest, Readiness, StepState
 from app.mailings.states import check_editable, move
@@ -24,11 +23,14 @@ from app.platform.settings import Settings
 from app.recipients import queries as recipient_queries
 from app.recipients import service as recipients
 from app.recipients.errors import MailingNotFound, RecipientNotFound
+from app.recipients.list_queries import ListRules, count_brought
 from app.recipients.models import MailingSource
-from app.recipients.schemas import AddressesSourceIn, PersonSourceIn, SelectionSourceIn
+from app.recipients.schemas import AddressesSourceIn, Source
 
 SMALL = 10_000  # lines that sources bring; up to here evaluating them takes some 0.2 s, and answers are up to date
-SETUP_FIELDS_OF_LIST = {"subscription_type_id", "override_consent", "one_per_address"}
+SETUP_FIELDS_OF_LIST = {
+    "subscription_type_id", "override_consent", "one_per_address", "include_companies", "prefer_company",
+}  # fmt: skip
 
 
 async def read_mailing(session: AsyncSession, *, mailing_id: int, lock: bool = False) -> Mailing:
@@ -44,6 +46,7 @@ async def create_mailing(session: AsyncSession, *, fields: dict[str, Any], calle
     subject = fields.pop("subject", None)
     await _check_references(session, fields)
     mailing = Mailing(**fields, override_by=caller if fields.get("override_consent") else None)
+    check_options(mailing, changed=fields.keys())
     if mailing.template_id is not None:
         template = await read_template(session, template_id=mailing.template_id)
         mailing.subject, mailing.html, mailing.text = template.subject, template.html, template.text
@@ -79,6 +82,7 @@ async def change_setup(session: AsyncSession, *, mailing: Mailing, fields: dict[
         raise Invalid.field("#/override_reason", "override_consent needs a reason: it is recorded with who and why.")
     if "override_consent" in fields:
         mailing.override_by = caller if mailing.override_consent else None
+    check_options(mailing, changed=fields.keys())
     if fields.keys() & SETUP_FIELDS_OF_LIST:
         await _list_is_behind(session, mailing)
     return await _touch(session, mailing)
@@ -116,22 +120,14 @@ async def _touch(session: AsyncSession, mailing: Mailing) -> Mailing:
 # Sources and the list
 
 
-Source = SelectionSourceIn | PersonSourceIn | AddressesSourceIn
-
-
 async def add_source(session: AsyncSession, *, mailing: Mailing, source: Source, recorded_by: str) -> MailingSource:
     """Add a source to a draft; the list follows, in the background when it is large (D17)."""
     check_editable(mailing)
-    if isinstance(source, SelectionSourceIn):
-        if await session.get(Selection, source.selection_id) is None:
-            raise Invalid.field("#/selection_id", f"There is no selection {source.selection_id}.")
-        added = await recipients.add_source(session, mailing_id=mailing.id, selection_id=source.selection_id)
-    elif isinstance(source, PersonSourceIn):
-        if await session.get(Person, source.person_id) is None:
-            raise Invalid.field("#/person_id", f"There is no person {source.person_id}.")
-        added = await recipients.add_source(session, mailing_id=mailing.id, person_id=source.person_id)
-    else:
+    if isinstance(source, AddressesSourceIn):
         added = await recipients.add_addresses(session, mailing_id=mailing.id, pasted=source, recorded_by=recorded_by)
+    else:
+        what = source.model_dump(exclude={"kind"})
+        added = await recipients.add_source(session, mailing_id=mailing.id, **what)
     await _list_is_behind(session, mailing)
     return added
 
@@ -147,7 +143,7 @@ async def _list_is_behind(session: AsyncSession, mailing: Mailing) -> None:
     """Have the list follow its sources and rules: at once while it is small, else in a job."""
     mailing.list_updated_at = None
     await session.flush()
-    if await recipient_queries.count_brought(session, mailing_id=mailing.id, most=SMALL) < SMALL:
+    if await count_brought(session, mailing_id=mailing.id, most=SMALL) < SMALL:
         await update_list(session, mailing=mailing)
         return
     await enqueue(session, Job.LIST_UPDATE, dedup=f"list:{mailing.id}", mailing=mailing.id)
@@ -163,10 +159,12 @@ async def request_list_update(session: AsyncSession, *, mailing: Mailing) -> Ope
 
 async def update_list(session: AsyncSession, *, mailing: Mailing, membership: bool = True) -> recipients.ListChange:
     """Bring a mailing's list in line with its sources and rules."""
-    rules = recipients.ListRules(
+    rules = ListRules(
         subscription_type_id=mailing.subscription_type_id,
         override_consent=mailing.override_consent,
         one_per_address=mailing.one_per_address,
+        include_companies=mailing.include_companies,
+        prefer_company=mailing.prefer_company,
     )
     change = await recipients.update_list(session, mailing_id=mailing.id, rules=rules, membership=membership)
     if membership:

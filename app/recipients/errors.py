@@ -1,6 +1,6 @@
 """What can be wrong with a recipient list."""
 
-from app.platform.errors import NotFound
+from app.platform.errors import Conflict, NotFound
 
 
 class MailingNotFound(NotFound):
@@ -19,3 +19,9 @@ class SourceNotFound(NotFound):
     """There is no such source on this mailing."""
 
     slug, title = "source-not-found", "No such source"
+
+
+class AssociatedSource(Conflict):
+    """The source is the mailing's associated selection or project; its setup says so (D19)."""
+
+    slug, title = "associated-source", "The source belongs to the setup"

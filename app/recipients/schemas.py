@@ -33,6 +33,24 @@ class SelectionSourceIn(BaseModel):
     selection_id: int
 
 
+class ProjectSourceIn(BaseModel):
+    """The members of a project."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"kind": "project", "project_id": 5}]})
+
+    kind: Literal[SourceKind.PROJECT]
+    project_id: int
+
+
+class CompanySourceIn(BaseModel):
+    """A company: itself with `include_companies` and an address, else its persons (D22)."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"kind": "company", "company_id": 8}]})
+
+    kind: Literal[SourceKind.COMPANY]
+    company_id: int
+
+
 class PersonSourceIn(BaseModel):
     """One person."""
 
@@ -59,7 +77,8 @@ class AddressesSourceIn(BaseModel):
     )
 
 
-SourceIn = Annotated[SelectionSourceIn | PersonSourceIn | AddressesSourceIn, Field(discriminator="kind")]
+Source = SelectionSourceIn | ProjectSourceIn | PersonSourceIn | CompanySourceIn | AddressesSourceIn
+SourceIn = Annotated[Source, Field(discriminator="kind")]
 
 
 class SourceOut(BaseModel):
@@ -67,9 +86,14 @@ class SourceOut(BaseModel):
 
     id: int
     kind: SourceKind
-    selection_id: int | None
+    label: str = Field(description="The name, at adding, of what it brings; stays when that is deleted")
+    associated: bool = Field(description="It is the mailing's associated selection or project (D19)")
+    selection_id: int | None = Field(description="null too once the selection is deleted: it brings nobody then")
+    project_id: int | None
     person_id: int | None
-    addresses: int | None = Field(description="How many addresses were pasted")
+    company_id: int | None
+    import_id: int | None
+    addresses: int | None = Field(description="How many addresses were pasted or imported")
     consent_basis: str | None
     consent_source: str | None
     consent_date: date | None
@@ -81,6 +105,7 @@ class RecipientOut(BaseModel):
 
     id: int
     person_id: int | None
+    company_id: int | None = Field(description="The line is the company's own, and no person's (D22)")
     name: str
     email: str
     status: RecipientStatus

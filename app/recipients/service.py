@@ -6,10 +6,14 @@ from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.audience.models import Project, Selection
 from app.consent.models import Consent, ConsentAction, LegalBasis, Purpose
 from app.contacts.addresses import InvalidEmail, parse_mailbox
-from app.recipients import queries
-from app.recipients.errors import MailingNotFound, RecipientNotFound, SourceNotFound
+from app.contacts.models import Company, Person
+from app.platform.errors import Invalid
+from app.recipients import list_queries, queries
+from app.recipients.errors import AssociatedSource, MailingNotFound, RecipientNotFound, SourceNotFound
+from app.recipients.list_queries import ListRules
 from app.recipients.models import (
     BlockedReason,
     MailingSource,
@@ -36,44 +40,54 @@ class ListChange:
     changed: int
 
 
-@dataclass(frozen=True, slots=True)
-class ListRules:
-    """A mailing's options that decide who may get it (D21, D22)."""
-
-    subscription_type_id: int | None
-    override_consent: bool
-    one_per_address: bool
-
-
 async def update_list(
     session: AsyncSession, *, mailing_id: int, rules: ListRules, membership: bool = True
 ) -> ListChange:
-    """Evaluate the sources and the rules D18-D22 again.
+    """Evaluate the sources and the rules D18-D22 again; lines whose message has left are never touched.
 
     With `membership` off nobody is added or removed; consent, subscriptions and blocked addresses count all the same.
     Pasted addresses that match no person stay excluded under `override_consent`: there is nobody who could have agreed.
+    Two updates of one mailing wait for each other, and for the verb that moves it.
     """
-    row = await queries.update_list(
-        session,
-        mailing_id=mailing_id,
-        subscription_type_id=rules.subscription_type_id,
-        override_consent=rules.override_consent,
-        one_per_address=rules.one_per_address,
-        membership=membership,
-    )
+    row = await list_queries.update_list(session, mailing_id=mailing_id, rules=rules, membership_too=membership)
     return ListChange(added=row.added, removed=row.removed, changed=row.changed)
 
 
 async def add_source(
-    session: AsyncSession, *, mailing_id: int, selection_id: int | None = None, person_id: int | None = None
+    session: AsyncSession,
+    *,
+    mailing_id: int,
+    selection_id: int | None = None,
+    project_id: int | None = None,
+    person_id: int | None = None,
+    company_id: int | None = None,
 ) -> MailingSource:
-    """Add a selection or a person as a source."""
-    kind = SourceKind.SELECTION if selection_id is not None else SourceKind.PERSON
-    source = MailingSource(mailing_id=mailing_id, kind=kind, selection_id=selection_id, person_id=person_id)
+    """Add a selection, project, person or company as a source; raises Invalid when there is none of that id.
+
+    Its label keeps the name of today, for when what it names is gone (D25).
+    """
+    named = (
+        (SourceKind.SELECTION, "selection_id", Selection, selection_id),
+        (SourceKind.PROJECT, "project_id", Project, project_id),
+        (SourceKind.PERSON, "person_id", Person, person_id),
+        (SourceKind.COMPANY, "company_id", Company, company_id),
+    )
+    [(kind, field, model, key)] = [entry for entry in named if entry[3] is not None]
+    found: Selection | Project | Person | Company | None = await session.get(model, key)
+    if found is None:
+        raise Invalid.field(f"#/{field}", f"There is no {kind.value} {key}.")
+    source = MailingSource(mailing_id=mailing_id, kind=kind, label=_label(found))
+    setattr(source, field, key)
     session.add(source)
     await session.flush()
     await session.refresh(source)
     return source
+
+
+def _label(found: Selection | Project | Person | Company) -> str:
+    if isinstance(found, Person):
+        return found.name or found.email or f"person {found.id}"
+    return found.name
 
 
 async def add_addresses(
@@ -87,6 +101,7 @@ async def add_addresses(
     source = MailingSource(
         mailing_id=mailing_id,
         kind=SourceKind.ADDRESSES,
+        label=f"{len(pasted.addresses)} pasted",
         consent_basis=stated.legal_basis.value if stated else None,
         consent_source=stated.source if stated else None,
         consent_date=stated.given_on if stated else None,
@@ -124,10 +139,15 @@ def _ledger_line(email_key: str, stated: StatedConsent, recorded_by: str) -> Con
 
 
 async def remove_source(session: AsyncSession, *, mailing_id: int, source_id: int) -> None:
-    """Remove a source; raises SourceNotFound. The list follows at its next update."""
+    """Remove a source; raises SourceNotFound, and AssociatedSource (D19). The list follows at its next update."""
     source = await queries.find_source(session, mailing_id=mailing_id, source_id=source_id)
     if source is None:
         raise SourceNotFound(f"Mailing {mailing_id} has no source {source_id}.")
+    if source.associated:
+        raise AssociatedSource(
+            f"Source {source_id} is the {source.kind.value} that mailing {mailing_id} is associated with; "
+            f"change its setup: set {source.kind.value}_id to null."
+        )
     await session.delete(source)
 
 

@@ -3,57 +3,9 @@
 import pytest
 from sqlalchemy import text
 
+from tests.recipients.desk import Desk
+
 HTML = '<p>News</p><p><a href="[[link.unsubscribe]]">Unsubscribe</a></p>'
-
-
-class Desk:
-    """What a CRM's user does over HTTP to get persons onto a list."""
-
-    def __init__(self, client):
-        self.client = client
-
-    async def post(self, path, body, status=201):
-        answer = await self.client.post(f"/v1/{path}", json=body)
-        assert answer.status_code == status, answer.text
-        return answer.json()
-
-    async def open(self, **setup):
-        self.type = (await self.post("subscription-types", {"name": "Newsletter"}))["id"]
-        body = {"name": "News", "subject": "News", "subscription_type_id": self.type, **setup}
-        self.mailing = (await self.post("mailings", body))["id"]
-        return self
-
-    async def person(self, email, *, consent=True, subscribed=True, **fields):
-        person = await self.post("persons", {"name": "Kari Nordmann", "email": email, **fields})
-        if consent:
-            line = {
-                "purpose": "e_marketing", "action": "given", "source": "web shop, order 4711",
-                "text_version": "2026-01", "valid_from": "2026-11-01T09:30:00Z",
-            }  # fmt: skip
-            await self.post(f"persons/{person['id']}/consents", line)
-        if subscribed:
-            await self.subscribe(person["id"], subscribed=True)
-        return person["id"]
-
-    async def subscribe(self, person_id, *, subscribed):
-        items = [{"subscription_type_id": self.type, "subscribed": subscribed}]
-        answer = await self.client.put(f"/v1/persons/{person_id}/subscriptions", json={"items": items})
-        assert answer.status_code == 200, answer.text
-
-    async def source(self, **source):
-        return await self.post(f"mailings/{self.mailing}/sources", source)
-
-    async def why(self, email):
-        listed = await self.client.get(f"/v1/mailings/{self.mailing}/recipients", params={"q": email})
-        [line] = listed.json()["items"]
-        answer = await self.client.get(f"/v1/mailings/{self.mailing}/recipients/{line['id']}/why")
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-
-@pytest.fixture
-async def desk(client):
-    return await Desk(client).open()
 
 
 async def test_a_selection_a_ledger_line_and_a_subscription_are_named(desk):
