@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.contacts import queries
+from app.contacts import matching_queries, queries
 from app.contacts.interests import replace_by_name
 from app.contacts.merging import Draft, Existing, Laid, Line, Outcome, lay
 from app.contacts.schemas import BulkOut, BulkOutcome, BulkStatus, CompanyBulkItem, PersonBulkItem
@@ -37,21 +37,23 @@ async def save_persons(
     Lines hold values in the form they are kept in; companies are ids. Raises ExternalIdTaken where another request
     creates one of the persons at the same moment.
     """
-    await queries.take_matching_turn(session)
+    await matching_queries.take_matching_turn(session)
     external_ids = {line["external_id"] for line in lines if line.get("external_id")}
     keys = {line["email_key"] for line in lines if line.get("email_key")} if by_address else set()
-    found = await queries.persons_meant(session, external_ids=sorted(external_ids), email_keys=sorted(keys))
+    found = await matching_queries.persons_meant(session, external_ids=sorted(external_ids), email_keys=sorted(keys))
     laid = lay(lines, found, blank=queries.BLANK_PERSON, existing=existing, by_address=by_address)
-    await queries.write_persons(session, _changed(laid))
+    await matching_queries.write_persons(session, _changed(laid))
     return laid
 
 
 async def save_companies(session: AsyncSession, *, lines: Sequence[Line]) -> list[Laid]:
     """Create and change companies by external id, in the order of the lines; raises ExternalIdTaken."""
-    await queries.take_matching_turn(session)
-    found = await queries.companies_meant(session, external_ids=sorted({line["external_id"] for line in lines}))
+    await matching_queries.take_matching_turn(session)
+    found = await matching_queries.companies_meant(
+        session, external_ids=sorted({line["external_id"] for line in lines})
+    )
     laid = lay(lines, found, blank=queries.BLANK_COMPANY, existing=Existing.OVERWRITE, by_address=False)
-    await queries.write_companies(session, _changed(laid))
+    await matching_queries.write_companies(session, _changed(laid))
     return laid
 
 
@@ -60,13 +62,13 @@ async def companies_by_name(session: AsyncSession, *, names: Iterable[str]) -> d
     wanted = list(dict.fromkeys(names))
     if not wanted:
         return {}
-    await queries.take_matching_turn(session)
-    ids = await queries.companies_named(session, names=wanted)
+    await matching_queries.take_matching_turn(session)
+    ids = await matching_queries.companies_named(session, names=wanted)
     new: dict[str, Draft] = {}
     for name in wanted:
         if name not in ids:
             new.setdefault(name.lower(), Draft(None, queries.BLANK_COMPANY | {"name": name}))
-    await queries.write_companies(session, list(new.values()))
+    await matching_queries.write_companies(session, list(new.values()))
     return {name: ids[name] if name in ids else _id(new[name.lower()]) for name in wanted}
 
 
@@ -157,7 +159,7 @@ async def _place(session: AsyncSession, batch: _Batch) -> None:
     for external_id, name in told.values():
         if external_id:
             external[external_id] = external.get(external_id) or name
-    found = await queries.companies_meant(session, external_ids=sorted(external)) if external else []
+    found = await matching_queries.companies_meant(session, external_ids=sorted(external)) if external else []
     by_external = {draft.values["external_id"]: draft.id for draft in found}
     new = [{"external_id": key, "name": name} for key, name in external.items() if name and key not in by_external]
     if new:
@@ -179,7 +181,7 @@ async def _refuse_nameless_companies(session: AsyncSession, batch: _Batch) -> No
     nameless_ids = {line["external_id"] for line in batch.lines.values() if not line.get("name")}
     if not nameless_ids:
         return
-    found = await queries.companies_meant(session, external_ids=sorted(nameless_ids))
+    found = await matching_queries.companies_meant(session, external_ids=sorted(nameless_ids))
     known = {draft.values["external_id"] for draft in found}
     for index, line in list(batch.lines.items()):
         if line.get("name"):
