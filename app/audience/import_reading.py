@@ -13,7 +13,7 @@ from app.audience.sheet_row import UnreadableFile
 from app.audience.sheets import Sheet, open_sheet
 from app.audience.text_lines import text_form
 
-BATCH_ROWS = 10_000
+BATCH_ROWS = 1000
 """Rows of one transaction: some 0.2 s, so that progress is seen, a cancellation obeyed, and little is done again."""
 
 _HEAD_BYTES = 64 * 1024
