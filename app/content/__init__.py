@@ -6,6 +6,7 @@ A message is compiled once per mailing and joined per recipient. The way through
 
 =============  =====================================================================
 `merge_tags`   reads `[[customer.firstname|default("du")]]`; knows every tag
+`tag_columns`  where each recipient's value is kept, for messages and for links
 `markup`       finds tags, attributes, comments in HTML by position, changes nothing
 `pieces`       the parts a body is made of: text, tokens, merge values
 `links`        what a link's target is, analytics tags, filling a target at click time

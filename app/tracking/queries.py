@@ -190,7 +190,9 @@ async def register(session: AsyncSession, *, mailing_id: int, targets: Sequence[
 _VALUES = text("""
     -- What a recipient's merge tags stand for: by primary keys, at most one row. Recipients outlive persons.
     SELECT r.name, r.email, to_jsonb(p) AS person, to_jsonb(c) AS company
-    FROM recipient AS r LEFT JOIN person AS p ON p.id = r.person_id LEFT JOIN company AS c ON c.id = p.company_id
+    -- The company is the person's, or the line's own.
+    FROM recipient AS r LEFT JOIN person AS p ON p.id = r.person_id
+    LEFT JOIN company AS c ON c.id = coalesce(r.company_id, p.company_id)
     WHERE r.id = :recipient_id
 """)
 

@@ -6,14 +6,8 @@ from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.content.tag_columns import COLUMNS, EXTRAS, Keeper
 from app.tracking.queries import recipient_values
-
-_PERSON = {
-    "firstname": "first_name", "lastname": "last_name", "salutation": "salutation", "title": "title",
-    "cellphone": "cellphone", "direct": "direct", "category": "category", "business": "business", "number": "number",
-    "position": "position",
-}  # fmt: skip
-_COMPANY = ("name", "department", "country", "phone", "url", "category", "business", "number", "city")
 
 
 async def read_values(session: AsyncSession, *, recipient_id: int) -> dict[str, str]:
@@ -21,13 +15,14 @@ async def read_values(session: AsyncSession, *, recipient_id: int) -> dict[str, 
     row = await recipient_values(session, recipient_id=recipient_id)
     if row is None:
         return {}
-    person: Mapping[str, Any] = row.person or {}
-    company: Mapping[str, Any] = row.company or {}
-    values: dict[str, Any] = {"customer.name": row.name, "customer.email": row.email}
-    values |= {f"customer.{tag}": person.get(column) for tag, column in _PERSON.items()}
-    values |= {f"company.{tag}": company.get(tag) for tag in _COMPANY}
-    for group, extra in (("customer", person.get("extra")), ("company", company.get("extra"))):
-        values |= {f"{group}.extra.{name}": value for name, value in (extra or {}).items()}
+    rows: dict[Keeper, Mapping[str, Any]] = {
+        Keeper.RECIPIENT: {"name": row.name, "email": row.email},
+        Keeper.PERSON: row.person or {},
+        Keeper.COMPANY: row.company or {},
+    }
+    values = {tag: rows[keeper].get(column) for tag, (keeper, column) in COLUMNS.items()}
+    for prefix, keeper in EXTRAS.items():
+        values |= {f"{prefix}{name}": value for name, value in (rows[keeper].get("extra") or {}).items()}
     return {tag: _text(value) for tag, value in values.items() if value is not None}
 
 
