@@ -17,6 +17,7 @@ from app.consent.routes import routes as consent_routes
 from app.contacts.interest_routes import routes as interest_routes
 from app.contacts.routes import routes as contacts_routes
 from app.content.routes import routes as content_routes
+from app.folders.routes import routes as folder_routes
 from app.mailings.routes import routes as mailing_routes
 from app.mailings.verb_routes import routes as verb_routes
 from app.pages.routes import routes as page_routes
@@ -49,6 +50,7 @@ ROUTERS = (
     interest_routes,
     consent_routes,
     selection_routes,
+    folder_routes,
     content_routes,
     mailing_routes,
     verb_routes,

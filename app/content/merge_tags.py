@@ -72,7 +72,14 @@ CATALOGUE: tuple[Tag, ...] = (
     ),
     *_group("sender", {"name": "Name the message is from", "email": "Address the message is from"}),
     *_group("mailing", {"name": "Name of the mailing", "subject": "Subject of the message", "date": "Date it is sent"}),
-    *_group("project", {"name": "Name of the associated project", "number": "Number of the associated project"}),
+    *_group(
+        "project",
+        {
+            "name": "Name of the associated project",
+            "number": "Number of the associated project",
+            "description": "Description of the associated project",
+        },
+    ),
     *_group(
         "link",
         {

@@ -1,12 +1,14 @@
 """`/v1/templates` and `/v1/merge-tags`."""
 
-from fastapi import Request, Response
+from typing import Annotated
+
+from fastapi import Query, Request, Response
 
 from app.content import queries, service
 from app.content.errors import InvalidContent, TemplateNotFound
 from app.content.merge_tags import CATALOGUE
 from app.content.models import Template
-from app.content.schemas import MergeTagOut, TemplateIn, TemplateOut, TemplatePatch
+from app.content.schemas import Key, MergeTagOut, TemplateIn, TemplateOut, TemplatePatch
 from app.platform.auth import MailingsRead, MailingsWrite
 from app.platform.errors import PreconditionFailed, declare
 from app.platform.http import Session, check_match, etag, router
@@ -33,10 +35,14 @@ async def create_template(caller: MailingsWrite, session: Session, body: Templat
 
 @routes.get("/v1/templates", operation_id="list_templates", responses=declare(), summary="List templates")
 async def list_templates(
-    caller: MailingsRead, session: Session, limit: Limit = 50, cursor: Cursor = None
+    caller: MailingsRead,
+    session: Session,
+    folder_id: Annotated[Key | None, Query(description="Only those in this folder")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> Page[TemplateOut]:
-    """List templates, oldest first."""
-    rows = await queries.page_of_templates(session, after=read_cursor(cursor), limit=limit)
+    """List templates, oldest first: all, or those in a folder."""
+    rows = await queries.page_of_templates(session, folder_id=folder_id, after=read_cursor(cursor), limit=limit)
     return Page[TemplateOut](**page_of(rows, limit=limit, show=show))
 
 

@@ -3,11 +3,22 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from app.contacts.addresses import clean_text
 
 MAX_CONTENT = 2_000_000  # characters; mail over 102 kB is clipped by readers, ten times that is a mistake
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+
+def _named(text: str) -> str:
+    name = clean_text(text, 200)
+    if not name:
+        raise ValueError("A name has at least one visible character.")
+    return name
+
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_named)]
+Key = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Subject = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\r\n\x00]*$")]
 Content = Annotated[str, StringConstraints(max_length=MAX_CONTENT, pattern=r"^[^\x00]*$")]
 
@@ -24,6 +35,7 @@ class TemplateIn(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
 
     name: Name
+    folder_id: Key | None = Field(default=None, description="A folder for templates")
     subject: Subject = ""
     html: Content = Field(default="", description="HTML with merge tags such as `[[customer.firstname]]`")
     text: Content | None = Field(default=None, description="The text part; derived from the HTML when null")
@@ -35,6 +47,7 @@ class TemplatePatch(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"subject": "New subject"}]})
 
     name: Name = "-"
+    folder_id: Key | None = None
     subject: Subject = ""
     html: Content = ""
     text: Content | None = None
@@ -45,6 +58,7 @@ class TemplateOut(BaseModel):
 
     id: int
     name: str
+    folder_id: int | None
     subject: str
     html: str
     text: str | None

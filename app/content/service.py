@@ -8,6 +8,8 @@ from app.content import queries
 from app.content.errors import InvalidContent, TemplateNotFound
 from app.content.merge_tags import MergeTagError, parse
 from app.content.models import Template
+from app.folders.models import FolderKind
+from app.folders.service import check_folder
 from app.platform.clock import now
 from app.platform.errors import InvalidField
 
@@ -30,7 +32,8 @@ def check_content(*, subject: str, html: str, text: str | None) -> None:
 
 
 async def create_template(session: AsyncSession, *, fields: dict[str, Any]) -> Template:
-    """Add a template; raises InvalidContent."""
+    """Add a template; raises InvalidContent, and Invalid for a folder that is none for templates."""
+    await check_folder(session, folder_id=fields.get("folder_id"), kind=FolderKind.TEMPLATE)
     template = Template(**fields)
     check_content(subject=template.subject, html=template.html, text=template.text)
     session.add(template)
@@ -48,7 +51,8 @@ async def read_template(session: AsyncSession, *, template_id: int) -> Template:
 
 
 async def change_template(session: AsyncSession, *, template: Template, fields: dict[str, Any]) -> Template:
-    """Change a template; raises InvalidContent."""
+    """Change a template; raises InvalidContent, and Invalid for a folder that is none for templates."""
+    await check_folder(session, folder_id=fields.get("folder_id"), kind=FolderKind.TEMPLATE)
     template.sqlmodel_update(fields)
     check_content(subject=template.subject, html=template.html, text=template.text)
     template.version += 1

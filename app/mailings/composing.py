@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.audience.models import Project
 from app.consent.models import SubscriptionType
 from app.content.compiled import CompiledMessage, preview
 from app.content.compiler import MessageSource, compile_message
@@ -56,9 +57,22 @@ async def source_of(
         track_all_links=mailing.track_all_links,
         utm_source=mailing.utm_source,
         utm_campaign=mailing.utm_campaign,
-        values={"mailing.name": mailing.name, "mailing.date": f"{mailing.created_at:%Y-%m-%d}"},
+        values={
+            "mailing.name": mailing.name,
+            "mailing.date": f"{mailing.created_at:%Y-%m-%d}",
+            **await _project_values(session, mailing),
+        },
         headers=(("X-Budstikke-Test", "yes"),) if test else (),
     )
+
+
+async def _project_values(session: AsyncSession, mailing: Mailing) -> dict[str, str]:
+    """Return what the tags of the associated project stand for: the same for everyone, and frozen with the message."""
+    project = await session.get(Project, mailing.project_id) if mailing.project_id is not None else None
+    if project is None:
+        return {}
+    values = {"name": project.name, "number": project.number, "description": project.description}
+    return {f"project.{tag}": value for tag, value in values.items() if value}
 
 
 def compile_source(source: MessageSource, *, public_url: str) -> CompiledMessage:

@@ -42,6 +42,8 @@ class UnconfirmedPolicy(StrEnum):
 class Mailing(Row, table=True):
     """One send-out: type, setup, content, options and state."""
 
+    __table_args__ = (sa.Index("mailing_draft_idx", "id", postgresql_where=sa.text("state = 'draft'")),)
+
     type: MailingType = choice(MailingType, name="type", default=MailingType.EMAIL)
     name: str
     state: MailingState = choice(MailingState, name="state", default=MailingState.DRAFT)

@@ -1,6 +1,6 @@
 """Reading mailings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import text
@@ -25,12 +25,23 @@ async def find_test(session: AsyncSession, *, test_id: int) -> TestMessage | Non
 
 
 async def page_of_mailings(
-    session: AsyncSession, *, states: Sequence[MailingState], after: int | None, limit: int
+    session: AsyncSession,
+    *,
+    states: Sequence[MailingState],
+    equal: Mapping[str, int | None],
+    after: int | None,
+    limit: int,
 ) -> Sequence[Mailing]:
-    """Return at most `limit + 1` mailings with ids over `after`, without their content."""
+    """Return at most `limit + 1` mailings with ids over `after`, without their content.
+
+    `equal` has the wanted values of columns; null is any. Each of folder, selection and project has an index.
+    """
     query = select(Mailing).options(defer(Mailing.html), defer(Mailing.text))  # type: ignore[arg-type]
     if after is not None:
         query = query.where(col(Mailing.id) > after)
+    for name, value in equal.items():
+        if value is not None:
+            query = query.where(getattr(Mailing, name) == value)
     if states:
         query = query.where(col(Mailing.state).in_(states))
     return (await session.exec(query.order_by(col(Mailing.id)).limit(limit + 1))).all()

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import Depends, Query, Request, Response
 
 from app.content.errors import InvalidContent, TemplateNotFound
+from app.content.schemas import Key
 from app.mailings import composing, queries, readiness, service
 from app.mailings.errors import NotEditable, NotReady
 from app.mailings.models import Mailing, MailingState
@@ -55,11 +56,15 @@ async def list_mailings(
     caller: MailingsRead,
     session: Session,
     state: Annotated[list[MailingState], Query(description="Only these states; repeat for several")] = [],  # noqa: B006
+    folder_id: Annotated[Key | None, Query(description="Only those in this folder")] = None,
+    selection_id: Annotated[Key | None, Query(description="Only those associated with this selection")] = None,
+    project_id: Annotated[Key | None, Query(description="Only those associated with this project")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[MailingOut]:
-    """List mailings, oldest first."""
-    rows = await queries.page_of_mailings(session, states=state, after=read_cursor(cursor), limit=limit)
+    """List mailings, oldest first: all, or those for which everything that is told holds."""
+    wanted = {"folder_id": folder_id, "selection_id": selection_id, "project_id": project_id}
+    rows = await queries.page_of_mailings(session, states=state, equal=wanted, after=read_cursor(cursor), limit=limit)
     return Page[MailingOut](**page_of(rows, limit=limit, show=show))
 
 
@@ -78,7 +83,7 @@ async def get_mailing(caller: MailingsRead, session: Session, mailing_id: int, r
 async def update_mailing(
     caller: MailingsWrite, session: Session, mailing_id: int, body: MailingPatch, request: Request, response: Response
 ) -> MailingOut:
-    """Change the fields that are sent. Only drafts can be changed."""
+    """Change the fields that are sent. Only drafts can be changed; any mailing can be put into another folder."""
     mailing = await service.read_mailing(session, mailing_id=mailing_id, lock=True)
     check_match(request, mailing.version)
     fields = body.model_dump(exclude_unset=True)
@@ -100,7 +105,10 @@ async def delete_mailing(caller: MailingsWrite, session: Session, mailing_id: in
     summary="Copy a mailing",
 )  # fmt: skip
 async def copy_mailing(caller: MailingsWrite, session: Session, mailing_id: int, response: Response) -> MailingOut:
-    """Create a draft with the setup and content of this mailing; recipients are not taken along."""
+    """Create a draft with the setup and content of this mailing.
+
+    Its associated selection or project comes along with its members; other sources and their recipients do not.
+    """
     return tagged(await service.copy_mailing(session, mailing_id=mailing_id), response)
 
 
@@ -161,7 +169,10 @@ async def add_source(caller: MailingsWrite, session: Session, mailing_id: int, b
     summary="Remove a recipient source",
 )  # fmt: skip
 async def remove_source(caller: MailingsWrite, session: Session, mailing_id: int, source_id: int) -> None:
-    """Remove a source; those that only it brought leave the list. The associated one is changed in the setup."""
+    """Remove a source; those that only it brought leave the list.
+
+    The associated selection or project goes by the setup: set `selection_id` or `project_id` to null.
+    """
     mailing = await service.read_mailing(session, mailing_id=mailing_id, lock=True)
     await service.remove_source(session, mailing=mailing, source_id=source_id)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, field_validator, model_validator
 
 from app.contacts.addresses import InvalidEmail, normalise_email
-from app.content.schemas import Content, Name, Subject
+from app.content.schemas import Content, Key, Name, Subject
 from app.mailings.models import MailingState, MailingType, UnconfirmedPolicy
 from app.recipients.schemas import ListCounts
 
@@ -37,7 +37,18 @@ class Setup(BaseModel):
     from_email: Annotated[str, StringConstraints(max_length=254)] = ""
     reply_to: Annotated[str, StringConstraints(max_length=254)] | None = None
     language: Language = "en"
-    subscription_type_id: int | None = Field(default=None, description="null is *Any*: subscribed to at least one")
+    folder_id: Key | None = Field(default=None, description="A folder for mailings")
+    selection_id: Key | None = Field(
+        default=None, description="The associated selection; its members are a source of recipients (D19)"
+    )
+    project_id: Key | None = Field(
+        default=None,
+        description=(
+            "The associated project; its members are a source of recipients unless a selection is associated, too. "
+            "Its name, number and description fill `project.…` tags"
+        ),
+    )
+    subscription_type_id: Key | None = Field(default=None, description="null is *Any*: subscribed to at least one")
     track_opens: bool = True
     track_all_links: bool = True
     utm_source: Utm | None = None
@@ -78,14 +89,14 @@ class MailingIn(Setup):
             "examples": [
                 {
                     "name": "Autumn news", "from_name": "Nordlys Bygg", "from_email": "post@nordlys.example",
-                    "language": "nb", "subscription_type_id": 1, "template_id": 4,
+                    "language": "nb", "subscription_type_id": 1, "template_id": 4, "selection_id": 2, "folder_id": 7,
                 }
             ]
         },
     )  # fmt: skip
 
     type: Literal[MailingType.EMAIL] = Field(default=MailingType.EMAIL, description="`email` is the type sent so far")
-    template_id: int | None = Field(default=None, description="Content to begin with")
+    template_id: Key | None = Field(default=None, description="Content to begin with")
     subject: Subject | None = Field(default=None, description="Overrides the template's")
 
     @model_validator(mode="after")
@@ -138,6 +149,9 @@ class MailingOut(BaseModel):
     from_email: str
     reply_to: str | None
     language: str
+    folder_id: int | None
+    selection_id: int | None = Field(description="The associated selection")
+    project_id: int | None = Field(description="The associated project")
     subscription_type_id: int | None
     template_id: int | None
     track_opens: bool
@@ -228,7 +242,7 @@ class MessageTest(BaseModel):
     addresses: TestAddresses = Field(
         min_length=1, max_length=MAX_TEST_ADDRESSES, description="A list, or text with `;`"
     )
-    recipient_id: int | None = Field(
+    recipient_id: Key | None = Field(
         default=None, description="Rendered as this recipient; default: the first ready one"
     )
 

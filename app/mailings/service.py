@@ -4,7 +4,6 @@ from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.consent.models import SubscriptionType
 from app.content.service import check_content, read_template
 from app.delivery import service as delivery
 from app.mailings import queries
@@ -13,6 +12,7 @@ from app.mailings.errors import NotReady
 from app.mailings.models import Mailing, MailingState, TestMessage, UnconfirmedPolicy
 from app.mailings.options import check_options
 from app.mailings.readiness import judge
+from app.mailings.references import ASSOCIATION, check_references
 from app.mailings.schemas import MessageTest, Readiness, StepState
 from app.mailings.states import check_editable, move
 from app.platform.clock import now
@@ -22,6 +22,7 @@ from app.platform.outbox import Job, enqueue
 from app.platform.settings import Settings
 from app.recipients import queries as recipient_queries
 from app.recipients import service as recipients
+from app.recipients.association import keep_association
 from app.recipients.errors import MailingNotFound, RecipientNotFound
 from app.recipients.list_queries import ListRules, count_brought
 from app.recipients.models import MailingSource
@@ -44,7 +45,7 @@ async def read_mailing(session: AsyncSession, *, mailing_id: int, lock: bool = F
 async def create_mailing(session: AsyncSession, *, fields: dict[str, Any], caller: str) -> Mailing:
     """Add a draft; with a template, its content is copied (D8). Raises Invalid for references that lead nowhere."""
     subject = fields.pop("subject", None)
-    await _check_references(session, fields)
+    await check_references(session, fields)
     mailing = Mailing(**fields, override_by=caller if fields.get("override_consent") else None)
     check_options(mailing, changed=fields.keys())
     if mailing.template_id is not None:
@@ -53,37 +54,48 @@ async def create_mailing(session: AsyncSession, *, fields: dict[str, Any], calle
     if subject is not None:
         mailing.subject = subject
     check_content(subject=mailing.subject, html=mailing.html, text=mailing.text)
+    return await _add(session, mailing)
+
+
+async def _add(session: AsyncSession, mailing: Mailing) -> Mailing:
+    """Add a draft; what it is associated with is a source of it from the start (D19)."""
     session.add(mailing)
     await session.flush()
     await session.refresh(mailing)
+    if await _keep_association(session, mailing):
+        await _list_is_behind(session, mailing)
     return mailing
 
 
 async def copy_mailing(session: AsyncSession, *, mailing_id: int) -> Mailing:
-    """Add a draft with the setup and content of another mailing (D8); its recipients are not taken along."""
+    """Add a draft with the setup and content of another mailing (D8).
+
+    Of its sources, only the selection or project that it is associated with is taken along.
+    """
     source = await read_mailing(session, mailing_id=mailing_id)
     kept = {
         "state", "state_reason", "version", "id", "created_at", "updated_at", "started_at", "finished_at",
         "list_updated_at", "prepare_operation_id",
     }  # fmt: skip
-    copy = Mailing(**source.model_dump(exclude=kept) | {"name": f"{source.name} (copy)"[:200]})
-    session.add(copy)
-    await session.flush()
-    await session.refresh(copy)
-    return copy
+    return await _add(session, Mailing(**source.model_dump(exclude=kept) | {"name": f"{source.name} (copy)"[:200]}))
 
 
 async def change_setup(session: AsyncSession, *, mailing: Mailing, fields: dict[str, Any], caller: str) -> Mailing:
-    """Change a draft's setup; options that decide who may get it bring the list up to date."""
-    check_editable(mailing)
-    await _check_references(session, fields)
+    """Change a draft's setup; options that decide who may get it bring the list up to date.
+
+    A mailing in any state can be put into another folder.
+    """
+    if fields.keys() != {"folder_id"}:
+        check_editable(mailing)
+    await check_references(session, fields)
     mailing.sqlmodel_update(fields)
     if mailing.override_consent and not mailing.override_reason:
         raise Invalid.field("#/override_reason", "override_consent needs a reason: it is recorded with who and why.")
     if "override_consent" in fields:
         mailing.override_by = caller if mailing.override_consent else None
     check_options(mailing, changed=fields.keys())
-    if fields.keys() & SETUP_FIELDS_OF_LIST:
+    associated = bool(fields.keys() & ASSOCIATION) and await _keep_association(session, mailing)
+    if associated or fields.keys() & SETUP_FIELDS_OF_LIST:
         await _list_is_behind(session, mailing)
     return await _touch(session, mailing)
 
@@ -102,12 +114,6 @@ async def delete_mailing(session: AsyncSession, *, mailing_id: int) -> None:
     check_editable(mailing)
     await recipient_queries.delete_list(session, mailing_id=mailing_id)
     await session.delete(mailing)
-
-
-async def _check_references(session: AsyncSession, fields: dict[str, Any]) -> None:
-    type_id = fields.get("subscription_type_id")
-    if type_id is not None and await session.get(SubscriptionType, type_id) is None:
-        raise Invalid.field("#/subscription_type_id", f"There is no subscription type {type_id}.")
 
 
 async def _touch(session: AsyncSession, mailing: Mailing) -> Mailing:
@@ -139,6 +145,12 @@ async def remove_source(session: AsyncSession, *, mailing: Mailing, source_id: i
     await _list_is_behind(session, mailing)
 
 
+async def _keep_association(session: AsyncSession, mailing: Mailing) -> bool:
+    return await keep_association(
+        session, mailing_id=mailing.id, selection_id=mailing.selection_id, project_id=mailing.project_id
+    )
+
+
 async def _list_is_behind(session: AsyncSession, mailing: Mailing) -> None:
     """Have the list follow its sources and rules: at once while it is small, else in a job."""
     mailing.list_updated_at = None
@@ -158,7 +170,12 @@ async def request_list_update(session: AsyncSession, *, mailing: Mailing) -> Ope
 
 
 async def update_list(session: AsyncSession, *, mailing: Mailing, membership: bool = True) -> recipients.ListChange:
-    """Bring a mailing's list in line with its sources and rules."""
+    """Bring a mailing's list in line with its sources and rules.
+
+    What it is associated with may be deleted since: of a selection and a project, the one that is left is the source.
+    """
+    if membership:
+        await _keep_association(session, mailing)
     rules = ListRules(
         subscription_type_id=mailing.subscription_type_id,
         override_consent=mailing.override_consent,

@@ -32,10 +32,13 @@ class Route(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap FastAPI's handler in the checks and the transaction."""
         handle = super().get_route_handler()
-        known = {field.alias for field in get_flat_params(self.dependant) if isinstance(field.field_info, params.Query)}
+        given = get_flat_params(self.dependant)
+        known = {field.alias for field in given if isinstance(field.field_info, params.Query)}
+        ids = {field.alias for field in given if isinstance(field.field_info, params.Path)}
 
         async def answer(request: Request) -> Response:
             _refuse_unknown(request, known)
+            _refuse_impossible(request, ids)
             key = request.headers.get("idempotency-key") if request.method == "POST" else None
             try:
                 async with request.app.state.database.begin() as session:
@@ -73,6 +76,14 @@ def _refuse_unknown(request: Request, known: set[str]) -> None:
             "The query has parameters that are not known.",
             errors=[InvalidField(pointer=f"query:{name}", detail=f"Unknown parameter. {would_do}") for name in unknown],
         )
+
+
+def _refuse_impossible(request: Request, ids: set[str]) -> None:
+    """Refuse path parameters that are numbers, but that no row of ours can have as its key (bigint)."""
+    for name in ids:
+        value = request.path_params.get(name, "")
+        if len(value) > 18 and value.removeprefix("-").isdecimal() and not 0 < int(value[:40]) < 2**63:
+            raise Invalid.field(f"path:{name}", f"No id is as large or as small as this; ids are 1 to {2**63 - 1}.")
 
 
 def etag(version: int) -> str:
@@ -156,6 +167,10 @@ def install_problems(app: FastAPI) -> None:
     async def _database(request: Request, error: DBAPIError) -> Response:
         if error.connection_invalidated:
             return await _away(request, error)
+        if getattr(error.orig, "sqlstate", None) in _IN_EACH_OTHERS_WAY:
+            log.warning("request.in_the_way", sqlstate=getattr(error.orig, "sqlstate", None))
+            detail = "Two requests waited for each other, and this one was given up; nothing of it was done. Try again."
+            return problem_response(request, errors.Unavailable(detail, headers={"Retry-After": "1"}))
         return await _unexpected(request, error)
 
     @app.exception_handler(Exception)
@@ -178,6 +193,8 @@ def problem_response(request: Request, problem: Problem) -> Response:
         media_type="application/problem+json",
     )
 
+
+_IN_EACH_OTHERS_WAY = ("40P01", "40001")  # deadlock_detected, serialization_failure
 
 _BY_STATUS: dict[int, type[Problem]] = {
     kind.status: kind for kind in (errors.NotFound, errors.Conflict, errors.TooLarge, errors.UnsupportedMedia)

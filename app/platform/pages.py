@@ -26,14 +26,17 @@ class Page(BaseModel, Generic[Item]):
 
 
 def read_cursor(cursor: str | None) -> int | None:
-    """Return the id that a cursor stands for; raises Invalid for anything not made by `page_of`."""
+    """Return the id of the last item of the page before: the next page has those with ids over it.
+
+    In a list that is newest first, it has those under it. Raises Invalid for anything not made by `page_of`.
+    """
     if cursor is None:
         return None
     try:
         after = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))["after"]
     except (binascii.Error, ValueError, KeyError, TypeError):
         after = None
-    if not isinstance(after, int):
+    if not isinstance(after, int) or isinstance(after, bool) or not 0 < after < 2**63:
         raise Invalid.field("query:cursor", "This is no cursor; take `next_cursor` from the page before, unchanged.")
     return after
 

@@ -104,6 +104,9 @@ class MailingSource(Row, table=True):
     """A source of a mailing's recipients. What it named may be deleted since; `label` still says what it was (D25)."""
 
     __tablename__ = "mailing_source"
+    __table_args__ = (
+        sa.Index("mailing_source_associated_key", "mailing_id", unique=True, postgresql_where=sa.text("associated")),
+    )
 
     mailing_id: int = reference("mailing.id")
     kind: SourceKind = choice(SourceKind, name="kind")

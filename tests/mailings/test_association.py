@@ -1,0 +1,227 @@
+"""A mailing is associated with a selection, a project or both, and they are sources of it (D4, D8, D19)."""
+
+import itertools
+
+import pytest
+from sqlalchemy import text
+
+from app.mailings.queries import find_mailing
+from app.mailings.service import update_list
+
+
+class Desk:
+    """A CRM's user, over HTTP."""
+
+    def __init__(self, client, database):
+        self.client, self.database = client, database
+        self.numbers = itertools.count(1)
+
+    async def post(self, path, body, status=201):
+        answer = await self.client.post(f"/v1/{path}", json=body)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    async def person(self, **fields):
+        name = f"p{next(self.numbers)}"
+        return (await self.post("persons", {"name": name, "email": f"{name}@example.com", **fields}))["id"]
+
+    async def selection(self, *persons, name="Customers"):
+        selection = (await self.post("selections", {"name": name}))["id"]
+        if persons:
+            answer = await self.client.post(f"/v1/selections/{selection}/members", json={"person_ids": persons})
+            assert answer.status_code == 200, answer.text
+        return selection
+
+    async def mailing(self, **setup):
+        body = {"name": "News", "override_consent": True, "override_reason": "a test of associations", **setup}
+        return (await self.post("mailings", body))["id"]
+
+    async def change(self, mailing, status=200, **setup):
+        answer = await self.client.patch(f"/v1/mailings/{mailing}", json=setup)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    async def sources(self, mailing):
+        listed = (await self.client.get(f"/v1/mailings/{mailing}/sources")).json()
+        return [{**source, "associated": await self.associated(source["id"])} for source in listed]
+
+    async def associated(self, source):
+        async with self.database.begin() as session:
+            query = text("SELECT label FROM mailing_source WHERE id = :id AND associated")
+            return (await session.exec(query, params={"id": source})).scalar_one_or_none()
+
+    async def listed(self, mailing):
+        answer = await self.client.get(f"/v1/mailings/{mailing}/recipients?limit=200")
+        return {line["person_id"] for line in answer.json()["items"]}
+
+    async def run_jobs(self, mailing):
+        """Do what the waiting job of a mailing's list does; return how many waited."""
+        async with self.database.begin() as session:
+            query = text("DELETE FROM outbox WHERE job = 'list.update' AND args ->> 'mailing' = :id RETURNING id")
+            waited = len((await session.exec(query, params={"id": str(mailing)})).all())
+            found = await find_mailing(session, mailing_id=mailing, lock=True)
+            if waited:
+                await update_list(session, mailing=found)
+            return waited
+
+    async def is_behind(self, mailing):
+        return (await self.client.get(f"/v1/mailings/{mailing}")).json()["list_updated_at"] is None
+
+
+@pytest.fixture
+def desk(client, database):
+    return Desk(client, database)
+
+
+async def test_an_associated_selection_adds_its_persons_as_a_source(desk):
+    """D19."""
+    kari, ola = await desk.person(), await desk.person()
+    selection = await desk.selection(kari, ola, name="Customers in Oslo")
+    mailing = await desk.mailing(selection_id=selection)
+    [source] = await desk.sources(mailing)
+    assert (source["kind"], source["selection_id"], source["associated"]) == (
+        "selection", selection, "Customers in Oslo",
+    )  # fmt: skip
+    assert await desk.listed(mailing) == {kari, ola}
+
+
+async def test_another_association_replaces_the_source_and_the_list_follows(desk):
+    """D19."""
+    kari, ola, per = [await desk.person() for _ in range(3)]
+    first, second = await desk.selection(kari, ola), await desk.selection(ola, per)
+    mailing = await desk.mailing()
+    assert await desk.sources(mailing) == []
+    assert (await desk.change(mailing, selection_id=first))["selection_id"] == first
+    assert await desk.listed(mailing) == {kari, ola}
+    [before] = await desk.sources(mailing)
+    await desk.change(mailing, selection_id=first, name="Same again")
+    assert await desk.sources(mailing) == [before]
+    await desk.change(mailing, selection_id=second)
+    assert await desk.listed(mailing) == {ola, per}
+    await desk.change(mailing, selection_id=None)
+    assert await desk.sources(mailing) == []
+    assert await desk.listed(mailing) == set()
+
+
+async def test_other_sources_stay_when_the_association_goes(desk):
+    kari, ola = await desk.person(), await desk.person()
+    selection = await desk.selection(kari)
+    mailing = await desk.mailing(selection_id=selection)
+    await desk.post(f"mailings/{mailing}/sources", {"kind": "person", "person_id": ola})
+    await desk.post(f"mailings/{mailing}/sources", {"kind": "selection", "selection_id": selection})
+    await desk.change(mailing, selection_id=None)
+    assert await desk.listed(mailing) == {kari, ola}
+
+
+async def test_the_associated_source_is_the_setups_to_remove(client, desk):
+    """D19: the setup would say one thing and the sources another."""
+    selection = await desk.selection(await desk.person())
+    mailing = await desk.mailing(selection_id=selection)
+    [source] = await desk.sources(mailing)
+    refused = await client.delete(f"/v1/mailings/{mailing}/sources/{source['id']}")
+    assert refused.status_code == 409
+    assert "selection_id" in refused.json()["detail"]
+    assert len(await desk.sources(mailing)) == 1
+
+
+@pytest.mark.parametrize("field", ["selection_id", "project_id", "folder_id"])
+async def test_an_association_with_what_does_not_exist_is_refused(client, desk, field):
+    """D4."""
+    mailing = await desk.mailing()
+    for wrong in (987654321, 2**63 - 1, 0, -1, 10**30, "x", 1.5, True, []):
+        for answer in (
+            await client.post("/v1/mailings", json={"name": "N", field: wrong}),
+            await client.patch(f"/v1/mailings/{mailing}", json={field: wrong}),
+        ):
+            assert answer.status_code == 422, (wrong, answer.text)
+            assert answer.json()["errors"][0]["pointer"] == f"#/{field}"
+    assert await desk.sources(mailing) == []
+
+
+async def test_every_wrong_reference_is_named_at_once(client):
+    wrong = {
+        "selection_id": 987654321,
+        "project_id": 987654321,
+        "folder_id": 987654321,
+        "subscription_type_id": 9876543,
+    }
+    answer = await client.post("/v1/mailings", json={"name": "N", **wrong})
+    assert {error["pointer"] for error in answer.json()["errors"]} == {f"#/{name}" for name in wrong}
+
+
+async def test_a_copy_has_the_association_and_what_it_brings_but_no_other_source(desk):
+    """D8."""
+    kari, ola = await desk.person(), await desk.person()
+    selection = await desk.selection(kari)
+    mailing = await desk.mailing(selection_id=selection)
+    await desk.post(f"mailings/{mailing}/sources", {"kind": "person", "person_id": ola})
+    copy = await desk.post(f"mailings/{mailing}/copy", {})
+    assert copy["selection_id"] == selection
+    [source] = await desk.sources(copy["id"])
+    assert (source["selection_id"], source["associated"]) == (selection, "Customers")
+    assert await desk.listed(copy["id"]) == {kari}
+
+
+async def test_a_draft_whose_selection_is_deleted_is_associated_with_nothing_and_its_list_follows(client, desk):
+    """D17, D19: nobody stays on a list whom nothing brings."""
+    kari, ola = await desk.person(), await desk.person()
+    selection = await desk.selection(kari)
+    mailing = await desk.mailing(selection_id=selection)
+    await desk.post(f"mailings/{mailing}/sources", {"kind": "person", "person_id": ola})
+    assert (await client.delete(f"/v1/selections/{selection}")).status_code == 204
+    assert (await client.get(f"/v1/mailings/{mailing}")).json()["selection_id"] is None
+    assert await desk.is_behind(mailing)
+    assert await desk.run_jobs(mailing) == 1
+    assert await desk.listed(mailing) == {ola}
+    assert [source["kind"] for source in await desk.sources(mailing)] == ["person"]
+    assert not await desk.is_behind(mailing)
+
+
+async def test_a_draft_that_lost_a_source_falls_behind_and_keeps_what_it_was(client, desk):
+    kari = await desk.person()
+    selection = await desk.selection(kari)
+    mailing = await desk.mailing()
+    await desk.post(f"mailings/{mailing}/sources", {"kind": "selection", "selection_id": selection})
+    await client.delete(f"/v1/selections/{selection}")
+    assert await desk.run_jobs(mailing) == 1
+    assert await desk.listed(mailing) == set()
+    assert [source["kind"] for source in await desk.sources(mailing)] == ["selection"]
+
+
+async def test_a_person_who_is_deleted_leaves_the_drafts(client, desk):
+    kari, ola = await desk.person(), await desk.person()
+    drafts = [await desk.mailing(selection_id=await desk.selection(kari, ola)), await desk.mailing()]
+    await desk.post(f"mailings/{drafts[1]}/sources", {"kind": "person", "person_id": kari})
+    untouched = await desk.mailing(selection_id=await desk.selection(ola))
+    await client.delete(f"/v1/persons/{kari}")
+    assert [await desk.is_behind(draft) for draft in (*drafts, untouched)] == [True, True, False]
+    assert [await desk.run_jobs(draft) for draft in (*drafts, untouched)] == [1, 1, 0]
+    assert [await desk.listed(draft) for draft in drafts] == [{ola}, set()]
+
+
+async def test_only_a_draft_can_be_associated_but_any_mailing_can_be_filed(client, database, desk):
+    selection = await desk.selection()
+    mailing = await desk.mailing()
+    folder = (await desk.post("folders", {"kind": "mailing", "name": "Sent"}))["id"]
+    async with database.begin() as session:
+        await session.exec(text("UPDATE mailing SET state = 'finished' WHERE id = :id"), params={"id": mailing})
+    await desk.change(mailing, status=409, selection_id=selection)
+    await desk.change(mailing, status=409, folder_id=folder, name="Other")
+    assert (await desk.change(mailing, folder_id=folder))["folder_id"] == folder
+
+
+async def test_mailings_are_found_by_folder_state_and_association(client, desk):
+    selection = await desk.selection()
+    folder = (await desk.post("folders", {"kind": "mailing", "name": "2026"}))["id"]
+    both = await desk.mailing(selection_id=selection, folder_id=folder)
+    filed = await desk.mailing(folder_id=folder)
+    associated = await desk.mailing(selection_id=selection)
+
+    async def found(query):
+        return [item["id"] for item in (await client.get(f"/v1/mailings?{query}")).json()["items"]]
+
+    assert await found(f"folder_id={folder}") == [both, filed]
+    assert await found(f"selection_id={selection}&state=draft") == [both, associated]
+    assert await found(f"selection_id={selection}&folder_id={folder}") == [both]
+    assert await found(f"selection_id={selection}&state=finished") == []
+    assert (await client.get("/v1/mailings?folder_id=0")).status_code == 422
