@@ -22,6 +22,7 @@ from app.doctor import examine
 from app.embedded.errors import EmbeddedError
 from app.embedded.mailpage import mail_page
 from app.main import create_app
+from app.platform.actor import Actor, acts
 from app.platform.auth import Scope, create_api_key
 from app.platform.db import Database
 from app.platform.settings import Settings, load_settings, servers_are_configured
@@ -156,8 +157,9 @@ def api_key(
     async def make() -> str:
         database = Database.connect(_settings_here(), name="cli")
         try:
-            async with database.begin() as session:
-                return await create_api_key(session, name=name, scopes=scope, expires_at=expires_at)
+            with acts(Actor("command-line")):
+                async with database.begin() as session:
+                    return await create_api_key(session, name=name, scopes=scope, expires_at=expires_at)
         finally:
             await database.close()
 

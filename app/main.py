@@ -22,6 +22,7 @@ from app.mailings.routes import routes as mailing_routes
 from app.mailings.verb_routes import routes as verb_routes
 from app.pages.routes import routes as page_routes
 from app.platform.api_key_routes import routes as api_key_routes
+from app.platform.audit_routes import routes as audit_routes
 from app.platform.auth import Callers
 from app.platform.db import Database
 from app.platform.errors import Unavailable
@@ -46,6 +47,7 @@ of an operation. POST takes an `Idempotency-Key`.
 ROUTERS = (
     operation_routes,
     api_key_routes,
+    audit_routes,
     contacts_routes,
     interest_routes,
     consent_routes,

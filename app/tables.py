@@ -8,11 +8,11 @@ from app.content import models as content
 from app.delivery import models as delivery
 from app.folders import models as folders
 from app.mailings import models as mailings
-from app.platform import auth, files, idempotency, operations, outbox
+from app.platform import audit, auth, files, idempotency, operations, outbox
 from app.recipients import models as recipients
 from app.tracking import models as tracking
 
 __all__ = [
-    "audience", "auth", "bounces", "consent", "contacts", "content", "delivery", "files", "folders", "idempotency",
-    "mailings", "operations", "outbox", "recipients", "tracking",
+    "audience", "audit", "auth", "bounces", "consent", "contacts", "content", "delivery", "files", "folders",
+    "idempotency", "mailings", "operations", "outbox", "recipients", "tracking",
 ]  # fmt: skip

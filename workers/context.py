@@ -9,9 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.platform.actor import Actor, acts
 from app.platform.db import DATABASE_AWAY, Database
 from app.platform.operations import OperationState, close_operation
-from app.platform.outbox import EXCLUSIVE
+from app.platform.outbox import EXCLUSIVE, Job
 from app.platform.settings import Settings
 from app.platform.telemetry import log
 from app.platform.tokens import TokenKey
@@ -81,6 +82,12 @@ _POSTPONE = text("""
 """).bindparams(sa.bindparam("final", type_=sa.Boolean), sa.bindparam("error", type_=sa.Text))
 
 
+def actor_of(job: str, args: dict[str, int]) -> Actor:
+    """Return who a job is in the audit log; what an import writes is summed up over all its batches."""
+    told = ", ".join(f"{name} {value}" for name, value in sorted(args.items()))
+    return Actor(f"job:{job}", told, bulk=f"{job} {told}" if job == Job.IMPORT_RUN else None)
+
+
 async def run_job(context: Context, functions: dict[str, JobFunction], job_id: int) -> None:
     """Run the job of an outbox row, if nobody else does, and delete, postpone or fail the row."""
     try:
@@ -94,7 +101,8 @@ async def run_job(context: Context, functions: dict[str, JobFunction], job_id: i
     run = JobRun(id=job_id, args=dict(row.args), attempt=row.attempts)
     renewal = asyncio.create_task(_renew(context, job_id))
     try:
-        await functions[row.job](context, run)
+        with acts(actor_of(row.job, run.args)):
+            await functions[row.job](context, run)
         if not run.finished:
             async with context.database.begin() as session:
                 await run.finish(session)

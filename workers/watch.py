@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from app.delivery.service import recover
 from app.mailings import queries, service
+from app.platform.actor import Actor, acts
 from app.platform.db import DATABASE_AWAY, is_away
 from app.platform.idempotency import forget_expired
 from app.platform.telemetry import log
@@ -28,7 +29,8 @@ async def watch(context: Context) -> None:
         looks += 1
         for step in steps:
             try:
-                await step(context)
+                with acts(Actor("job:watch", step.__name__)):
+                    await step(context)
             except DATABASE_AWAY as error:
                 if is_away(error):
                     log.warning("watch.waits", step=step.__name__, kind=type(error).__name__)

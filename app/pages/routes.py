@@ -16,6 +16,9 @@ from app.delivery.viewing import html_as_sent
 from app.pages.languages import CATALOGUES, choose_language
 from app.pages.render import HEADERS, MESSAGE_HEADERS, mask, render
 from app.pages.service import TRACKING, Visitor, find_visitor, read_preferences, save_preferences, unsubscribe
+from app.platform.actor import Actor
+from app.platform.db import name_actor_later
+from app.platform.http import request_id_of
 from app.platform.telemetry import log
 from app.platform.tokens import InvalidToken
 from app.platform.tokens import Purpose as TokenPurpose
@@ -72,6 +75,8 @@ async def _for_visitor(request: Request, token: str, purpose: TokenPurpose, act:
         return _message(request, "not_found", status=404)
     try:
         async with request.app.state.database.begin() as session:
+            if request.method == "POST":
+                name_actor_later(session, Actor(f"recipient:{recipient_id}", request_id=request_id_of(request)))
             visitor = await find_visitor(session, recipient_id=recipient_id) if recipient_id else None
             if recipient_id and visitor is None:
                 return _message(request, "not_found", status=404)

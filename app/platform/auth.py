@@ -15,7 +15,8 @@ from sqlalchemy import text
 from sqlmodel import Field
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.platform.db import DATABASE_AWAY, Database
+from app.platform.actor import Actor
+from app.platform.db import DATABASE_AWAY, Database, name_actor, name_actor_later
 from app.platform.errors import Forbidden, TooManyRequests, Unauthenticated
 from app.platform.tables import Row, moment
 from app.platform.tokens import hash_api_key, new_api_key
@@ -100,6 +101,11 @@ class Callers:
         self._used: dict[int, tuple[int, int]] = {}
         self._noted: dict[int, int] = {}
 
+    def remembers(self, api_key: str) -> bool:
+        """Tell whether `identify` needs no statement."""
+        known = self._known.get(hash_api_key(api_key))
+        return known is not None and known[0] > time.monotonic()
+
     async def identify(self, session: AsyncSession, api_key: str) -> Caller | None:
         """Return the caller of a key, or None for a key that is unknown, expired or revoked."""
         digest = hash_api_key(api_key)
@@ -136,6 +142,7 @@ class Callers:
         return max(self.per_minute - used, -1), 60 - second
 
 
+_READS = ("GET", "HEAD", "OPTIONS")
 _bearer = HTTPBearer(auto_error=False, description="An API key, `bsk_…`", scheme_name="ApiKey")
 
 
@@ -150,7 +157,9 @@ async def authenticate(
             "Send your API key as `Authorization: Bearer bsk_…`.", headers={"WWW-Authenticate": "Bearer"}
         )
     callers: Callers = request.app.state.callers
-    caller = await callers.identify(request.state.session, credentials.credentials)
+    session: AsyncSession = request.state.session
+    remembered = callers.remembers(credentials.credentials)
+    caller = await callers.identify(session, credentials.credentials)
     if caller is None:
         raise Unauthenticated(
             "This API key is unknown, expired or revoked.", headers={"WWW-Authenticate": 'Bearer error="invalid_token"'}
@@ -163,6 +172,12 @@ async def authenticate(
             headers={"Retry-After": str(seconds)},
         )
     request.state.caller = caller
+    if request.method not in _READS:
+        actor = Actor(f"api-key:{caller.key_id}", caller.name, getattr(request.state, "request_id", None))
+        if remembered:  # the session may not have connected yet, and a body may be still to come
+            name_actor_later(session, actor)
+        else:
+            await name_actor(session, actor)
     return caller
 
 

@@ -6,11 +6,12 @@ from typing import Any, Self
 
 import asyncpg
 import sqlalchemy as sa
-from sqlalchemy import text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.platform.actor import Actor, acting
 from app.platform.settings import Settings
 from app.platform.tokens import erasure_key
 
@@ -19,6 +20,8 @@ from app.platform.tokens import erasure_key
 DATABASE_AWAY = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 
 REQUEST_IDLE_SECONDS = 300  # an upload under an Idempotency-Key comes in while its lock is held
+_SET_ACTOR = text("SELECT set_config('budstikke.actor', :actor, true)")  # until the end of the transaction
+
 JOB_IDLE_SECONDS = 15  # a lease's length: whoever was stopped that long is overtaken, and must let go of the rows
 
 
@@ -70,8 +73,13 @@ class Database:
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncSession]:
-        """Open a transaction; commit when the block ends well, else roll back."""
+        """Open a transaction; commit when the block ends well, else roll back.
+
+        Who acts in this task is told to the database with the first statement, for the audit log.
+        """
         async with self._sessions() as session, session.begin():
+            if (actor := acting()) is not None:
+                name_actor_later(session, actor)
             yield session
 
     async def ping(self) -> None:
@@ -92,6 +100,19 @@ async def run(session: AsyncSession, statement: sa.Executable, /, **params: Any)
     """
     result: sa.CursorResult[Any] = await session.exec(statement, params=params)  # type: ignore[call-overload]
     return result
+
+
+async def name_actor(session: AsyncSession, actor: Actor) -> None:
+    """Say who acts in the session's transaction, for the audit log."""
+    await run(session, _SET_ACTOR, actor=actor.setting())
+
+
+def name_actor_later(session: AsyncSession, actor: Actor) -> None:
+    """Say who acts as soon as the session connects, which is at its first statement."""
+
+    @event.listens_for(session.sync_session, "after_begin", once=True)
+    def name(_session: object, _transaction: object, connection: Connection) -> None:
+        connection.execute(_SET_ACTOR, {"actor": actor.setting()})
 
 
 async def driver_connection(session: AsyncSession) -> Any:
