@@ -10,7 +10,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "audit_log"
-down_revision = "erased_hash"
+down_revision = "association"
 branch_labels = None
 depends_on = None
 
