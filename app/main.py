@@ -13,6 +13,8 @@ from app import tables
 from app.audience.import_routes import routes as import_routes
 from app.audience.routes import routes as selection_routes
 from app.bounces.routes import routes as bounces_routes
+from app.consent.blocked_routes import routes as blocked_routes
+from app.consent.purpose_routes import routes as purpose_routes
 from app.consent.routes import routes as consent_routes
 from app.contacts.interest_routes import routes as interest_routes
 from app.contacts.routes import routes as contacts_routes
@@ -50,7 +52,9 @@ ROUTERS = (
     audit_routes,
     contacts_routes,
     interest_routes,
+    purpose_routes,
     consent_routes,
+    blocked_routes,
     selection_routes,
     folder_routes,
     content_routes,

@@ -12,6 +12,7 @@ from app.mailings import queries, service
 from app.platform.actor import Actor, acts
 from app.platform.db import DATABASE_AWAY, is_away
 from app.platform.idempotency import forget_expired
+from app.platform.outbox import Job, enqueue
 from app.platform.telemetry import log
 from workers.context import Context
 
@@ -25,7 +26,7 @@ async def watch(context: Context) -> None:
     """Watch until cancelled; a database that is away only delays it."""
     looks = 0
     while True:
-        steps = (recover_dead, move_on) if looks % LOOKS_AN_HOUR else (recover_dead, move_on, tidy)
+        steps = (recover_dead, move_on) if looks % LOOKS_AN_HOUR else (recover_dead, move_on, tidy, expire_consents)
         looks += 1
         for step in steps:
             try:
@@ -43,6 +44,12 @@ async def tidy(context: Context) -> None:
     """Delete what nobody needs any more."""
     async with context.database.begin() as session:
         await forget_expired(session)
+
+
+async def expire_consents(context: Context) -> None:
+    """Have the ledger told which yeses ran out. Until then they count as none all the same."""
+    async with context.database.begin() as session:
+        await enqueue(session, Job.CONSENT_EXPIRE, dedup="consent.expire")
 
 
 async def recover_dead(context: Context) -> None:

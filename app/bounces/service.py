@@ -13,8 +13,8 @@ from app.bounces import queries
 from app.bounces.dsn import Report, ReportKind
 from app.bounces.models import BounceKind, BounceOrigin, InboundMessage
 from app.bounces.queries import ListedBounce
+from app.consent.blocked import block_address
 from app.consent.models import BlockReason
-from app.consent.service import block_address
 from app.platform.clock import now
 from app.platform.outbox import Job, enqueue
 from app.recipients.models import RecipientStatus

@@ -26,10 +26,13 @@ class ConsentAction(StrEnum):
 
 
 class LegalBasis(StrEnum):
-    """GDPR article 6 (1)."""
+    """GDPR article 6 (1), a to f."""
 
     CONSENT = "consent"
     CONTRACT = "contract"
+    LEGAL_OBLIGATION = "legal_obligation"
+    VITAL_INTERESTS = "vital_interests"
+    PUBLIC_TASK = "public_task"
     LEGITIMATE_INTEREST = "legitimate_interest"
 
 
@@ -77,17 +80,21 @@ class Consent(Row, table=True):
 class ConsentState(SQLModel, table=True):
     """What the ledger says now, per person and purpose; written by the statement that appends to the ledger.
 
-    A yes past `valid_until` counts as none, also before a job has appended the line `expired`.
+    It rests on the line with the latest `valid_from`, of equals on the one that was appended last. A yes past
+    `valid_until` counts as none, also before a job has appended the line `expired`.
     """
 
     __tablename__ = "consent_state"
     __table_args__ = (
         sa.Index(
-            "consent_state_valid_until_idx",
-            "valid_until",
+            "consent_state_valid_until_idx", "purpose", "valid_until", "person_id",
             postgresql_where=sa.text("given AND valid_until IS NOT NULL"),
         ),
-    )
+        sa.Index(
+            "consent_state_expired_idx", "purpose", "valid_until", "person_id",
+            postgresql_where=sa.text("NOT given AND valid_until IS NOT NULL"),
+        ),
+    )  # fmt: skip
 
     person_id: int = Field(
         sa_type=sa.BigInteger, primary_key=True, sa_column_args=[sa.ForeignKey("person.id", ondelete="CASCADE")]
@@ -95,6 +102,7 @@ class ConsentState(SQLModel, table=True):
     purpose: str = Field(primary_key=True)
     given: bool
     consent_id: int = Field(sa_type=sa.BigInteger, sa_column_args=[sa.ForeignKey("consent.id", ondelete="CASCADE")])
+    valid_from: datetime = moment(default_now=True)
     valid_until: datetime | None = moment(nullable=True)
 
 
@@ -102,6 +110,12 @@ class CompanyConsentState(SQLModel, table=True):
     """What the ledger says now of a company's own address (D21, D22)."""
 
     __tablename__ = "company_consent_state"
+    __table_args__ = (
+        sa.Index(
+            "company_consent_state_valid_until_idx", "purpose", "valid_until", "company_id",
+            postgresql_where=sa.text("given AND valid_until IS NOT NULL"),
+        ),
+    )  # fmt: skip
 
     company_id: int = Field(
         sa_type=sa.BigInteger, primary_key=True, sa_column_args=[sa.ForeignKey("company.id", ondelete="CASCADE")]
@@ -109,6 +123,7 @@ class CompanyConsentState(SQLModel, table=True):
     purpose: str = Field(primary_key=True)
     given: bool
     consent_id: int = Field(sa_type=sa.BigInteger, sa_column_args=[sa.ForeignKey("consent.id", ondelete="CASCADE")])
+    valid_from: datetime = moment(default_now=True)
     valid_until: datetime | None = moment(nullable=True)
 
 
@@ -117,6 +132,7 @@ class SubscriptionType(Row, table=True):
 
     __tablename__ = "subscription_type"
 
+    external_id: str | None = Field(default=None, unique=True, description="what the CRM calls it")
     name: str = Field(unique=True)
     description: str | None = None
 

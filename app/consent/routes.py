@@ -1,26 +1,25 @@
-"""`/v1/subscription-types`, `/v1/persons/{id}/consents`, `/v1/persons/{id}/subscriptions`, `/v1/blocked-addresses`."""
+"""`/v1/subscription-types`, and consents and subscriptions of persons, companies and addresses."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import Query
 
-from app.consent import queries, service
+from app.consent import ledger_queries, queries, service
 from app.consent.errors import (
-    AlreadyBlocked,
-    BlockedAddressNotFound,
-    InvalidAddress,
+    InvalidConsent,
     InvalidSubscription,
     SubscriptionTypeInUse,
     SubscriptionTypeNotFound,
     SubscriptionTypeTaken,
 )
-from app.consent.models import BlockedAddress, BlockReason, Consent, SubscriptionType
+from app.consent.models import Consent, SubscriptionType
+from app.consent.purposes import check_line
 from app.consent.schemas import (
-    BlockedAddressIn,
-    BlockedAddressOut,
     ConsentIn,
     ConsentOut,
+    ConsentStateOut,
+    ConsentStatesOut,
     SubscriptionOut,
     SubscriptionsIn,
     SubscriptionsOut,
@@ -28,8 +27,8 @@ from app.consent.schemas import (
     SubscriptionTypeOut,
     SubscriptionTypePatch,
 )
-from app.contacts.errors import PersonNotFound
-from app.contacts.service import read_person, search_key
+from app.contacts.errors import CompanyNotFound, PersonNotFound
+from app.contacts.service import read_company, read_person, search_key
 from app.platform.auth import ContactsRead, ContactsWrite
 from app.platform.errors import declare
 from app.platform.http import Session, router
@@ -48,13 +47,14 @@ def show_consent(consent: Consent) -> ConsentOut:
     return ConsentOut(**consent.model_dump())
 
 
-def show_blocked(blocked: BlockedAddress) -> BlockedAddressOut:
-    """Return a blocked address as the API shows it."""
-    return BlockedAddressOut(**blocked.model_dump())
+def show_states(rows: Sequence[Any]) -> ConsentStatesOut:
+    """Return what the ledger says now as the API shows it."""
+    items = [ConsentStateOut(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name for it
+    return ConsentStatesOut(items=items)
 
 
 def show_subscriptions(rows: Sequence[Any]) -> SubscriptionsOut:
-    """Return a person's answers as the API shows them."""
+    """Return answers as the API shows them."""
     items = [SubscriptionOut(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name for it
     return SubscriptionsOut(items=items)
 
@@ -66,8 +66,8 @@ def show_subscriptions(rows: Sequence[Any]) -> SubscriptionsOut:
 async def create_subscription_type(
     caller: ContactsWrite, session: Session, body: SubscriptionTypeIn
 ) -> SubscriptionTypeOut:
-    """Add a kind of mailing that persons can say yes to. Its name must be free."""
-    return show_type(await service.create_type(session, name=body.name, description=body.description))
+    """Add a kind of mailing that persons can say yes to. Its name and external id must be free."""
+    return show_type(await service.create_type(session, fields=body.model_dump()))
 
 
 @routes.get(
@@ -75,10 +75,11 @@ async def create_subscription_type(
     summary="List subscription types",
 )  # fmt: skip
 async def list_subscription_types(
-    caller: ContactsRead, session: Session, limit: Limit = 50, cursor: Cursor = None
-) -> Page[SubscriptionTypeOut]:
-    """List subscription types, oldest first."""
-    rows = await queries.page_of_types(session, after=read_cursor(cursor), limit=limit)
+    caller: ContactsRead, session: Session,
+    external_id: Annotated[str | None, Query(max_length=200)] = None, limit: Limit = 50, cursor: Cursor = None,
+) -> Page[SubscriptionTypeOut]:  # fmt: skip
+    """List subscription types, oldest first; with `external_id` the one that the CRM calls so."""
+    rows = await queries.page_of_types(session, external_id=external_id, after=read_cursor(cursor), limit=limit)
     return Page[SubscriptionTypeOut](**page_of(rows, limit=limit, show=show_type))
 
 
@@ -115,6 +116,25 @@ async def delete_subscription_type(caller: ContactsWrite, session: Session, subs
 
 
 @routes.get(
+    "/v1/consents", operation_id="list_consents_of_address", responses=declare(), summary="List an address's consents",
+)  # fmt: skip
+async def list_consents_of_address(
+    caller: ContactsRead, session: Session,
+    email: Annotated[str, Query(max_length=500, description="In whatever way it is written")],
+    limit: Limit = 50, cursor: Cursor = None,
+) -> Page[ConsentOut]:  # fmt: skip
+    """List the lines of the ledger that an address has by itself, in the order in which they were recorded.
+
+    Such lines come from imports and pasted addresses that match no person (D20). An address without any, or one that is
+    not valid, has an empty list.
+    """
+    rows = await ledger_queries.page_of_consents(
+        session, email_key=search_key(email), after=read_cursor(cursor), limit=limit
+    )
+    return Page[ConsentOut](**page_of(rows, limit=limit, show=show_consent))
+
+
+@routes.get(
     "/v1/persons/{person_id}/consents", operation_id="list_consents", responses=declare(PersonNotFound),
     summary="List a person's consents",
 )  # fmt: skip
@@ -123,22 +143,38 @@ async def list_consents(
 ) -> Page[ConsentOut]:
     """List the lines of the person's ledger in the order in which they were recorded."""
     await read_person(session, person_id=person_id)
-    rows = await queries.page_of_consents(session, person_id=person_id, after=read_cursor(cursor), limit=limit)
+    rows = await ledger_queries.page_of_consents(session, person_id=person_id, after=read_cursor(cursor), limit=limit)
     return Page[ConsentOut](**page_of(rows, limit=limit, show=show_consent))
 
 
 @routes.post(
     "/v1/persons/{person_id}/consents", operation_id="record_consent", status_code=201,
-    responses=declare(PersonNotFound), summary="Record a consent",
+    responses=declare(PersonNotFound, InvalidConsent), summary="Record a consent",
 )  # fmt: skip
 async def record_consent(caller: ContactsWrite, session: Session, person_id: int, body: ConsentIn) -> ConsentOut:
     """Append a line to the person's ledger: consent given or withdrawn. Lines are never changed.
 
-    What holds is what the line with the latest `valid_from` says: one with an earlier time is kept as proof only.
+    What holds is what the line with the latest `valid_from` says: one with an earlier time is kept as proof only. A
+    withdrawal of `e_marketing` takes the person out of every mailing that has not been sent to it yet, at once, save
+    those that override consent.
     """
     await read_person(session, person_id=person_id)
+    await check_line(session, body)
     line = service.ConsentLine(**body.model_dump(), person_id=person_id, recorded_by=caller.name)
     return show_consent(await service.record_consent(session, line=line))
+
+
+@routes.get(
+    "/v1/persons/{person_id}/consents/state", operation_id="get_consent_state", responses=declare(PersonNotFound),
+    summary="Get what a person consents to",
+)  # fmt: skip
+async def get_consent_state(caller: ContactsRead, session: Session, person_id: int) -> ConsentStatesOut:
+    """Return what the ledger says now, for every purpose: unknown, given, withdrawn or expired, and since when.
+
+    Tracking of opens and clicks are purposes of their own (`track_opens`, `track_clicks`).
+    """
+    await read_person(session, person_id=person_id)
+    return show_states(await ledger_queries.states_of(session, person_id=person_id))
 
 
 @routes.get(
@@ -158,41 +194,88 @@ async def get_subscriptions(caller: ContactsRead, session: Session, person_id: i
 async def set_subscriptions(
     caller: ContactsWrite, session: Session, person_id: int, body: SubscriptionsIn
 ) -> SubscriptionsOut:
-    """Set the answers that are sent; the others stay. Returns all of them."""
+    """Set the answers that are sent; the others stay. Returns all of them.
+
+    A no takes the person out of mailings of that type that have not been sent to it yet, at once, save those that
+    override consent; of mailings of any type, when no other type is subscribed to.
+    """
     answers = [(item.subscription_type_id, item.subscribed) for item in body.items]
     rows = await service.answer_subscriptions(session, person_id=person_id, answers=answers, source=body.source)
     return show_subscriptions(rows)
 
 
 @routes.get(
-    "/v1/blocked-addresses", operation_id="list_blocked_addresses", responses=declare(),
-    summary="List blocked addresses",
+    "/v1/companies/{company_id}/consents", operation_id="list_company_consents", responses=declare(CompanyNotFound),
+    summary="List a company's consents",
 )  # fmt: skip
-async def list_blocked_addresses(
-    caller: ContactsRead, session: Session, reason: BlockReason | None = None,
-    q: Annotated[str | None, Query(max_length=500, description="One address, in whatever way it is written")] = None,
-    limit: Limit = 50, cursor: Cursor = None,
-) -> Page[BlockedAddressOut]:  # fmt: skip
-    """List the addresses no mailing may go to, oldest first."""
-    rows = await queries.page_of_blocked(
-        session, reason=reason, email_key=None if q is None else search_key(q), after=read_cursor(cursor), limit=limit
-    )
-    return Page[BlockedAddressOut](**page_of(rows, limit=limit, show=show_blocked))
+async def list_company_consents(
+    caller: ContactsRead, session: Session, company_id: int, limit: Limit = 50, cursor: Cursor = None
+) -> Page[ConsentOut]:
+    """List the lines of the company's ledger in the order in which they were recorded.
+
+    They are about the company's own address, such as post@.
+    """
+    await read_company(session, company_id=company_id)
+    rows = await ledger_queries.page_of_consents(session, company_id=company_id, after=read_cursor(cursor), limit=limit)
+    return Page[ConsentOut](**page_of(rows, limit=limit, show=show_consent))
 
 
 @routes.post(
-    "/v1/blocked-addresses", operation_id="block_address", status_code=201,
-    responses=declare(InvalidAddress, AlreadyBlocked), summary="Block an address",
+    "/v1/companies/{company_id}/consents", operation_id="record_company_consent", status_code=201,
+    responses=declare(CompanyNotFound, InvalidConsent), summary="Record a company's consent",
 )  # fmt: skip
-async def block_address(caller: ContactsWrite, session: Session, body: BlockedAddressIn) -> BlockedAddressOut:
-    """Block an address by hand: no mailing goes there, whoever has it and whatever was overridden."""
-    return show_blocked(await service.block_by_hand(session, email=body.email, origin=body.origin))
+async def record_company_consent(
+    caller: ContactsWrite, session: Session, company_id: int, body: ConsentIn
+) -> ConsentOut:
+    """Append a line to the company's ledger: consent given or withdrawn. Lines are never changed.
+
+    What holds is what the line with the latest `valid_from` says: one with an earlier time is kept as proof only. A
+    withdrawal of `e_marketing` takes the company out of every mailing that has not been sent to it yet, at once, save
+    those that override consent.
+    """
+    await read_company(session, company_id=company_id)
+    await check_line(session, body)
+    line = service.ConsentLine(**body.model_dump(), company_id=company_id, recorded_by=caller.name)
+    return show_consent(await service.record_consent(session, line=line))
 
 
-@routes.delete(
-    "/v1/blocked-addresses/{blocked_address_id}", operation_id="unblock_address", status_code=204,
-    responses=declare(BlockedAddressNotFound), summary="Unblock an address",
+@routes.get(
+    "/v1/companies/{company_id}/consents/state", operation_id="get_company_consent_state",
+    responses=declare(CompanyNotFound), summary="Get what a company consents to",
 )  # fmt: skip
-async def unblock_address(caller: ContactsWrite, session: Session, blocked_address_id: int) -> None:
-    """Let mailings go to the address again. Consent and subscriptions stay as they are."""
-    await service.unblock(session, blocked_address_id=blocked_address_id)
+async def get_company_consent_state(caller: ContactsRead, session: Session, company_id: int) -> ConsentStatesOut:
+    """Return what the ledger says now, for every purpose: unknown, given, withdrawn or expired, and since when.
+
+    Tracking of opens and clicks are purposes of their own (`track_opens`, `track_clicks`).
+    """
+    await read_company(session, company_id=company_id)
+    return show_states(await ledger_queries.states_of(session, company_id=company_id))
+
+
+@routes.get(
+    "/v1/companies/{company_id}/subscriptions", operation_id="get_company_subscriptions",
+    responses=declare(CompanyNotFound), summary="Get a company's subscriptions",
+)  # fmt: skip
+async def get_company_subscriptions(caller: ContactsRead, session: Session, company_id: int) -> SubscriptionsOut:
+    """Return the company's answer to every subscription type, null where there is none."""
+    await read_company(session, company_id=company_id)
+    return show_subscriptions(await queries.subscriptions_of_company(session, company_id=company_id))
+
+
+@routes.put(
+    "/v1/companies/{company_id}/subscriptions", operation_id="set_company_subscriptions",
+    responses=declare(CompanyNotFound, InvalidSubscription), summary="Set a company's subscriptions",
+)  # fmt: skip
+async def set_company_subscriptions(
+    caller: ContactsWrite, session: Session, company_id: int, body: SubscriptionsIn
+) -> SubscriptionsOut:
+    """Set the answers that are sent; the others stay. Returns all of them.
+
+    A no takes the company out of mailings of that type that have not been sent to it yet, at once, save those that
+    override consent; of mailings of any type, when no other type is subscribed to.
+    """
+    answers = [(item.subscription_type_id, item.subscribed) for item in body.items]
+    rows = await service.answer_company_subscriptions(
+        session, company_id=company_id, answers=answers, source=body.source
+    )
+    return show_subscriptions(rows)

@@ -1,12 +1,14 @@
-"""What the API takes and shows of consent, subscriptions and blocked addresses."""
+"""What the API takes and shows of consent and subscriptions."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from enum import StrEnum
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from app.consent.models import BlockReason, ConsentAction, LegalBasis, Purpose
+from app.consent.models import ConsentAction, LegalBasis
 from app.contacts.addresses import clean_text
+from app.contacts.schemas import ExternalId, Language
 
 TEXT_LIMIT = 500
 
@@ -19,11 +21,61 @@ Text = Annotated[str, StringConstraints(max_length=TEXT_LIMIT), AfterValidator(_
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_clean)]
 Source = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_clean)]
 
-_TYPE: dict[str, Any] = {"name": "Nyhetsbrev", "description": "Once a month"}
+PurposeKey = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z][a-z0-9_]{0,39}$",
+        description="Key of a purpose, built in (e_marketing, track_opens, track_clicks) or of your own",
+    ),
+]
+
+_TYPE: dict[str, Any] = {"external_id": "TYPE-3", "name": "Nyhetsbrev", "description": "Once a month"}
+_PURPOSE: dict[str, Any] = {"key": "surveys", "name": "Surveys", "valid_months": 24}
 _CONSENT: dict[str, Any] = {
     "purpose": "e_marketing", "action": "given", "source": "web shop, order 4711", "text_version": "2026-01",
-    "valid_from": "2026-11-01T09:30:00Z",
+    "language": "nb", "evidence": "https://shop.example/orders/4711", "valid_from": "2026-11-01T09:30:00Z",
+    "valid_until": "2028-11-01T00:00:00Z",
 }  # fmt: skip
+
+
+class PurposeIn(BaseModel):
+    """A purpose to create."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_PURPOSE]})
+
+    key: PurposeKey
+    name: Name
+    description: Text | None = None
+    valid_months: int | None = Field(
+        default=None, ge=1, le=1200, description="How long a yes holds, in months; for ever when left out"
+    )
+
+
+class PurposePatch(BaseModel):
+    """Changes to a purpose (JSON merge patch); its key stays."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"valid_months": 24}]})
+
+    name: Name = "-"
+    description: Text | None = None
+    valid_months: int | None = Field(default=None, ge=1, le=1200, description="For yeses recorded from now on")
+
+
+class PurposeOut(BaseModel):
+    """What persons and companies can consent to."""
+
+    key: str
+    name: str
+    description: str | None
+    valid_months: int | None = Field(description="How long a yes holds, in months; null: for ever")
+    built_in: bool = Field(description="The service itself asks about it; it cannot be deleted")
+    created_at: datetime
+
+
+class PurposesOut(BaseModel):
+    """All purposes, the built-in ones first."""
+
+    items: list[PurposeOut]
 
 
 class SubscriptionTypeIn(BaseModel):
@@ -31,6 +83,7 @@ class SubscriptionTypeIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_TYPE]})
 
+    external_id: ExternalId | None = Field(default=None, description="What the CRM calls it")
     name: Name
     description: Text | None = None
 
@@ -40,6 +93,7 @@ class SubscriptionTypePatch(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"description": None}]})
 
+    external_id: ExternalId | None = None
     name: Name = "-"
     description: Text | None = None
 
@@ -48,6 +102,7 @@ class SubscriptionTypeOut(BaseModel):
     """The kind of mailing a person says yes to."""
 
     id: int
+    external_id: str | None
     name: str
     description: str | None
     created_at: datetime
@@ -58,28 +113,64 @@ class ConsentIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_CONSENT]})
 
-    purpose: Purpose
-    action: ConsentAction
+    purpose: PurposeKey
+    action: Literal[ConsentAction.GIVEN, ConsentAction.WITHDRAWN]
     legal_basis: LegalBasis = LegalBasis.CONSENT
     source: Source = Field(description="Where it was given or withdrawn")
     text_version: Text | None = Field(default=None, description="Which wording the person saw")
+    language: Language | None = Field(default=None, description="In which language the wording was shown (BCP 47)")
+    evidence: Text | None = Field(default=None, description="What proves it, such as a form's URL or a scan's number")
     valid_from: AwareDatetime | None = Field(
         default=None, description="Since when; now when left out. An older line than the newest changes nothing"
+    )
+    valid_until: AwareDatetime | None = Field(
+        default=None, description="Until when a yes holds; as long as its purpose says when left out"
     )
 
 
 class ConsentOut(BaseModel):
-    """A line of the ledger."""
+    """A line of the ledger, of a person, a company or an address."""
 
     id: int
-    purpose: Purpose
+    person_id: int | None = None
+    company_id: int | None = None
+    purpose: str
     action: ConsentAction
     legal_basis: LegalBasis
     source: str
     text_version: str | None
+    language: str | None = None
+    evidence: str | None = None
     valid_from: datetime
+    valid_until: datetime | None = None
     recorded_by: str | None
     created_at: datetime
+
+
+class ConsentStateValue(StrEnum):
+    """What the ledger comes to."""
+
+    UNKNOWN = "unknown"
+    GIVEN = "given"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+
+
+class ConsentStateOut(BaseModel):
+    """What the ledger says now about one purpose."""
+
+    purpose: str
+    name: str
+    state: ConsentStateValue = Field(description="unknown: never asked. Only given is a yes")
+    since: datetime | None
+    until: datetime | None = Field(description="When the yes runs out, or ran out; null: never")
+    consent_id: int | None = Field(description="The line that it rests on")
+
+
+class ConsentStatesOut(BaseModel):
+    """What the ledger says now, for every purpose."""
+
+    items: list[ConsentStateOut]
 
 
 class SubscriptionIn(BaseModel):
@@ -94,7 +185,7 @@ class SubscriptionIn(BaseModel):
 
 
 class SubscriptionsIn(BaseModel):
-    """A person's answers. Types that are not named stay as they are."""
+    """Answers of a person or a company. Types that are not named stay as they are."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -106,7 +197,7 @@ class SubscriptionsIn(BaseModel):
 
 
 class SubscriptionOut(BaseModel):
-    """A person's answer to a subscription type; `subscribed` is null where the person was never asked."""
+    """An answer to a subscription type; `subscribed` is null where it was never asked for."""
 
     subscription_type_id: int
     name: str
@@ -116,28 +207,6 @@ class SubscriptionOut(BaseModel):
 
 
 class SubscriptionsOut(BaseModel):
-    """A person's answers to every subscription type."""
+    """The answers to every subscription type."""
 
     items: list[SubscriptionOut]
-
-
-class BlockedAddressIn(BaseModel):
-    """An address to block by hand."""
-
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"email": "ola@nordlys.example", "origin": "asked by phone"}]}
-    )
-
-    email: Annotated[str, StringConstraints(max_length=500)]
-    origin: Source = "manual"
-
-
-class BlockedAddressOut(BaseModel):
-    """An address no mailing may go to."""
-
-    id: int
-    email: str
-    reason: BlockReason
-    origin: str
-    mailing_id: int | None
-    created_at: datetime

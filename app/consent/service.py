@@ -1,39 +1,32 @@
-"""Consent, subscriptions and blocked addresses: what other slices call, set by set."""
+"""Consent and subscriptions: what other slices call, set by set.
 
-from collections.abc import Sequence
+Whatever takes a yes back takes the lines that wait out of mailings in the same transaction (D47).
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.consent import queries
-from app.consent.errors import (
-    AlreadyBlocked,
-    BlockedAddressNotFound,
-    InvalidAddress,
-    InvalidSubscription,
-    SubscriptionTypeNotFound,
-)
-from app.consent.models import (
-    BlockedAddress,
-    BlockReason,
-    Consent,
-    ConsentAction,
-    LegalBasis,
-    Purpose,
-    SubscriptionType,
-)
-from app.contacts.addresses import Email, InvalidEmail, normalise_email
-from app.contacts.service import read_person
+from app.consent import blocked_queries, ledger_queries, queries
+from app.consent.errors import InvalidSubscription, SubscriptionTypeNotFound
+from app.consent.models import BlockReason, Consent, ConsentAction, LegalBasis, Purpose, SubscriptionType
+from app.consent.waiting_queries import take_out
+from app.contacts.service import read_company, read_person
 from app.platform.errors import InvalidField
 
 
 @dataclass(frozen=True, slots=True)
 class ConsentLine:
-    """A line for the ledger, of a person or of an address that matches none; `valid_from` None is now."""
+    """A line for the ledger, of a person, a company or an address that matches none.
 
-    purpose: Purpose
+    `purpose` is the key of one. `valid_from` None is now, and so is a time in the future. A yes without `valid_until`
+    holds as long as its purpose says.
+    """
+
+    purpose: str
     action: ConsentAction
     source: str
     person_id: int | None = None
@@ -42,6 +35,10 @@ class ConsentLine:
     text_version: str | None = None
     valid_from: datetime | None = None
     recorded_by: str | None = None
+    company_id: int | None = None
+    language: str | None = None
+    evidence: str | None = None
+    valid_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,40 +54,79 @@ class SubscriptionAnswer:
 async def record_consents(
     session: AsyncSession, *, lines: Sequence[ConsentLine], only_changes: bool = False, only_unknown: bool = False
 ) -> int:
-    """Append lines to the ledger, in order, and bring the state in line; return how many were appended.
+    """Append lines to the ledger, in order, and bring the states in line; return how many were appended.
 
-    A line older than the one a person's state rests on changes no state. With `only_changes`, lines that would change
-    no state are left out; with `only_unknown`, those of persons of whom it is known whether they consent. Lines of
-    persons who do not exist (any more) are left out, too.
+    A line older than the one a state rests on changes no state. With `only_changes`, lines that would change no state
+    are left out (a yes with a time of its own that holds longer does change it); with `only_unknown`, those of whom it
+    is known whether they consent. Lines of persons and companies who do not exist (any more) are left out, too.
     """
-    ids = sorted({line.person_id for line in lines if line.person_id is not None})
-    known = await queries.lock_persons(session, ids=ids) if ids else set()
-    rows = [_ledger_row(line) for line in lines if line.person_id is None or line.person_id in known]
+    recorded = await record_lines(session, lines=lines, only_changes=only_changes, only_unknown=only_unknown)
+    return len(recorded)
+
+
+async def record_lines(
+    session: AsyncSession,
+    *,
+    lines: Sequence[ConsentLine],
+    only_changes: bool = False,
+    only_unknown: bool = False,
+    and_take_out: bool = True,
+) -> dict[int, int]:
+    """Do as `record_consents`; return the ids of the lines that were appended, by their places in `lines`.
+
+    Without `and_take_out` the caller judges lines that wait by itself.
+    """
+    person_ids = sorted({line.person_id for line in lines if line.person_id is not None})
+    company_ids = sorted({line.company_id for line in lines if line.company_id is not None})
+    persons = await ledger_queries.lock_persons(session, ids=person_ids) if person_ids else set()
+    companies = await ledger_queries.lock_companies(session, ids=company_ids) if company_ids else set()
+    rows = [
+        _ledger_row(number, line)
+        for number, line in enumerate(lines)
+        if (line.person_id is None or line.person_id in persons)
+        and (line.company_id is None or line.company_id in companies)
+    ]
     if not rows:
-        return 0
-    return await queries.append(session, lines=rows, only_changes=only_changes, only_unknown=only_unknown)
+        return {}
+    recorded = await ledger_queries.append(session, lines=rows, only_changes=only_changes, only_unknown=only_unknown)
+    if and_take_out:
+        await _take_out_who_lost_consent(session, (lines[number] for number in recorded))
+    return recorded
 
 
-def _ledger_row(line: ConsentLine) -> dict[str, Any]:
+def _ledger_row(number: int, line: ConsentLine) -> dict[str, Any]:
     return {
-        "person_id": line.person_id, "email_key": line.email_key, "purpose": line.purpose.value,
-        "action": line.action.value, "legal_basis": line.legal_basis.value, "source": line.source,
-        "text_version": line.text_version, "recorded_by": line.recorded_by,
+        "n": number, "person_id": line.person_id, "company_id": line.company_id, "email_key": line.email_key,
+        "purpose": line.purpose, "action": line.action, "legal_basis": line.legal_basis, "source": line.source,
+        "text_version": line.text_version, "language": line.language, "evidence": line.evidence,
         "valid_from": line.valid_from.isoformat() if line.valid_from else None,
+        "valid_until": line.valid_until.isoformat() if line.valid_until else None,
+        "recorded_by": line.recorded_by,
     }  # fmt: skip
 
 
-async def record_consent(session: AsyncSession, *, line: ConsentLine) -> Consent:
-    """Append one person's line and return it.
+async def _take_out_who_lost_consent(session: AsyncSession, lines: Iterable[ConsentLine]) -> None:
+    lost = [line for line in lines if line.purpose == Purpose.E_MARKETING and line.action is not ConsentAction.GIVEN]
+    person_ids = sorted({line.person_id for line in lost if line.person_id is not None})
+    company_ids = sorted({line.company_id for line in lost if line.company_id is not None})
+    if person_ids or company_ids:
+        await take_out(session, person_ids=person_ids, company_ids=company_ids, consent=True)
 
-    A yes to e-marketing that is the newest word also takes back what unsubscribing from everything blocked.
+
+async def record_consent(session: AsyncSession, *, line: ConsentLine) -> Consent:
+    """Append a line of one person or company, and return it.
+
+    A person's yes to e-marketing that is the newest word also takes back what unsubscribing from everything blocked.
     """
-    if line.person_id is None:
-        raise ValueError("record_consent is for persons; addresses go through record_consents")
-    await record_consents(session, lines=[line])
-    if line.purpose is Purpose.E_MARKETING and line.action is ConsentAction.GIVEN:
-        await queries.lift(session, person_ids=[line.person_id])
-    return await queries.last_consent(session, person_id=line.person_id)
+    if line.person_id is None and line.company_id is None:
+        raise ValueError("record_consent is for persons and companies; addresses go through record_consents")
+    recorded = await record_lines(session, lines=[line])
+    if line.person_id is not None and line.purpose == Purpose.E_MARKETING and line.action is ConsentAction.GIVEN:
+        await blocked_queries.lift(session, person_ids=[line.person_id])
+    consent = await ledger_queries.find_consent(session, consent_id=recorded[0])
+    if consent is None:
+        raise AssertionError("a line that was just appended is there")
+    return consent
 
 
 async def withdraw(
@@ -98,12 +134,17 @@ async def withdraw(
     *,
     person_id: int,
     source: str,
-    purpose: Purpose = Purpose.E_MARKETING,
+    purpose: str = Purpose.E_MARKETING,
     recorded_by: str | None = None,
 ) -> None:
     """Withdraw a person's consent as of now; one that is withdrawn already stays as it is."""
-    line = ConsentLine(purpose, ConsentAction.WITHDRAWN, source, person_id, recorded_by=recorded_by)
-    await record_consents(session, lines=[line], only_changes=True)
+    await record_consents(session, lines=[_withdrawal(person_id, source, purpose, recorded_by)], only_changes=True)
+
+
+def _withdrawal(
+    person_id: int, source: str, purpose: str = Purpose.E_MARKETING, recorded_by: str | None = None
+) -> ConsentLine:
+    return ConsentLine(purpose, ConsentAction.WITHDRAWN, source, person_id, recorded_by=recorded_by)
 
 
 async def set_subscriptions(
@@ -114,7 +155,16 @@ async def set_subscriptions(
     Persons and types must exist. An answer that is the same already keeps its time and source; with `only_unknown`,
     every answer that is there stays.
     """
+    return len(await change_subscriptions(session, rows=rows, only_unknown=only_unknown))
+
+
+async def change_subscriptions(
+    session: AsyncSession, *, rows: Sequence[SubscriptionAnswer], only_unknown: bool = False
+) -> set[tuple[int, int]]:
+    """Do as `set_subscriptions`; return (person, subscription type) of the answers that changed."""
     last = {(row.person_id, row.subscription_type_id): row for row in rows}
+    if not last:
+        return set()
     values = [
         {
             "person_id": row.person_id, "subscription_type_id": row.subscription_type_id, "subscribed": row.subscribed,
@@ -122,16 +172,28 @@ async def set_subscriptions(
         }
         for row in last.values()
     ]  # fmt: skip
-    return await queries.subscribe(session, rows=values, only_unknown=only_unknown) if values else 0
+    changed = await queries.subscribe(session, rows=values, only_unknown=only_unknown)
+    left = sorted({pair[0] for pair in changed if not last[pair].subscribed})
+    if left:
+        await take_out(session, person_ids=left, subscription=True)
+    return changed
 
 
-async def unsubscribe(session: AsyncSession, *, person_id: int, subscription_type_id: int | None, source: str) -> None:
-    """Take a person off a subscription type, or with None off everything (D46). Repeats change nothing.
+async def unsubscribe(
+    session: AsyncSession,
+    *,
+    person_id: int,
+    subscription_type_id: int | None,
+    source: str,
+    mailing_id: int | None = None,
+) -> None:
+    """Take a person off a subscription type, or with None off everything, at once (D46, D47). Repeats change nothing.
 
     Everything is: a no to every type, consent to e-marketing withdrawn, and the address blocked (D59), which also keeps
-    out other persons who share it. A person who does not exist any more is passed over.
+    out other persons who share it. `mailing_id` is the one it came from. A person who does not exist any more is passed
+    over.
     """
-    if not await queries.lock_persons(session, ids=[person_id]):
+    if not await ledger_queries.lock_persons(session, ids=[person_id]):
         return
     if subscription_type_id is not None:
         await set_subscriptions(
@@ -139,64 +201,23 @@ async def unsubscribe(session: AsyncSession, *, person_id: int, subscription_typ
         )
         return
     await queries.unsubscribe_all(session, person_id=person_id, source=source)
-    await withdraw(session, person_id=person_id, source=source)
+    await record_lines(session, lines=[_withdrawal(person_id, source)], only_changes=True, and_take_out=False)
     person = await read_person(session, person_id=person_id)
+    keys = []
     if person.email and person.email_key:
-        await block_address(session, email=person.email, reason=BlockReason.UNSUBSCRIBED_ALL, origin=source)
+        keys = [person.email_key]
+        blocked = {
+            "email": person.email, "email_key": person.email_key, "reason": BlockReason.UNSUBSCRIBED_ALL.value,
+            "origin": source, "mailing_id": mailing_id,
+        }  # fmt: skip
+        await blocked_queries.block(session, rows=[blocked])
+    await take_out(
+        session, person_ids=[person_id], email_keys=keys, address=True, consent=True, subscription=True
+    )  # one statement for all: see there
 
 
-async def block_address(
-    session: AsyncSession, *, email: str, reason: BlockReason, origin: str, mailing_id: int | None = None
-) -> bool:
-    """Block an address, whatever way it is written; return whether it was not blocked before. Repeats are fine.
-
-    Raises InvalidAddress for what is no address: nothing is ever sent there.
-    """
-    address = _address(email)
-    blocked = await queries.block(
-        session, email=address.address, email_key=address.key, reason=reason, origin=origin, mailing_id=mailing_id
-    )
-    return blocked is not None
-
-
-def _address(email: str) -> Email:
-    try:
-        return normalise_email(email)
-    except InvalidEmail as refusal:
-        fault = InvalidField(pointer="#/email", detail=refusal.reason)
-        raise InvalidAddress(refusal.reason, errors=[fault]) from refusal
-
-
-async def block_by_hand(session: AsyncSession, *, email: str, origin: str) -> BlockedAddress:
-    """Block an address as `manual`; raises InvalidAddress and AlreadyBlocked."""
-    address = _address(email)
-    blocked_id = await queries.block(
-        session, email=address.address, email_key=address.key, reason=BlockReason.MANUAL, origin=origin, mailing_id=None
-    )
-    if blocked_id is None:
-        raise AlreadyBlocked("This address is blocked; find it with `q`.")
-    return await read_blocked(session, blocked_address_id=blocked_id)
-
-
-async def read_blocked(session: AsyncSession, *, blocked_address_id: int) -> BlockedAddress:
-    """Return a blocked address; raises BlockedAddressNotFound."""
-    blocked = await queries.find_blocked(session, blocked_address_id=blocked_address_id)
-    if blocked is None:
-        raise BlockedAddressNotFound(f"There is no blocked address {blocked_address_id}.")
-    return blocked
-
-
-async def unblock(session: AsyncSession, *, blocked_address_id: int) -> None:
-    """Let mailings go to an address again; raises BlockedAddressNotFound."""
-    await session.delete(await read_blocked(session, blocked_address_id=blocked_address_id))
-
-
-async def answer_subscriptions(
-    session: AsyncSession, *, person_id: int, answers: Sequence[tuple[int, bool]], source: str
-) -> Sequence[Any]:
-    """Set a person's answers (subscription type, subscribed) and return all; raises InvalidSubscription."""
-    await read_person(session, person_id=person_id)
-    known = await queries.known_type_ids(session, ids=[type_id for type_id, _ in answers])
+def check_types(answers: Sequence[tuple[int, bool]], known: set[int]) -> None:
+    """Raise InvalidSubscription, by place, where an answer (subscription type, subscribed) names no known type."""
     faults = [
         InvalidField(
             pointer=f"#/items/{index}/subscription_type_id", detail=f"There is no subscription type {type_id}."
@@ -206,14 +227,39 @@ async def answer_subscriptions(
     ]
     if faults:
         raise InvalidSubscription(faults[0].detail, errors=faults)
+
+
+async def answer_subscriptions(
+    session: AsyncSession, *, person_id: int, answers: Sequence[tuple[int, bool]], source: str
+) -> Sequence[Any]:
+    """Set a person's answers (subscription type, subscribed) and return all; raises InvalidSubscription."""
+    await read_person(session, person_id=person_id)
+    check_types(answers, await queries.known_type_ids(session, ids=[type_id for type_id, _ in answers]))
     rows = [SubscriptionAnswer(person_id, type_id, subscribed, source) for type_id, subscribed in answers]
     await set_subscriptions(session, rows=rows)
     return await queries.subscriptions_of(session, person_id=person_id)
 
 
-async def create_type(session: AsyncSession, *, name: str, description: str | None) -> SubscriptionType:
+async def answer_company_subscriptions(
+    session: AsyncSession, *, company_id: int, answers: Sequence[tuple[int, bool]], source: str
+) -> Sequence[Any]:
+    """Set a company's answers for its own address, and return all; raises InvalidSubscription."""
+    await read_company(session, company_id=company_id)
+    check_types(answers, await queries.known_type_ids(session, ids=[type_id for type_id, _ in answers]))
+    last = dict(answers)
+    rows = [
+        {"company_id": company_id, "subscription_type_id": type_id, "subscribed": subscribed, "source": source}
+        for type_id, subscribed in last.items()
+    ]
+    changed = await queries.subscribe_companies(session, rows=rows)
+    if any(not last[type_id] for _, type_id in changed):
+        await take_out(session, company_ids=[company_id], subscription=True)
+    return await queries.subscriptions_of_company(session, company_id=company_id)
+
+
+async def create_type(session: AsyncSession, *, fields: dict[str, Any]) -> SubscriptionType:
     """Add a subscription type; raises SubscriptionTypeTaken."""
-    kind = SubscriptionType(name=name, description=description)
+    kind = SubscriptionType(**fields)
     await queries.save_type(session, kind)
     return kind
 

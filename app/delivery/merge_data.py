@@ -30,7 +30,9 @@ def select_recipients(tags: Iterable[str], *, where: str) -> TextClause:
             extras[f"extra{position}"] = field
     statement = f"""
         SELECT r.id, r.seq, r.attempts, r.name, r.email, p.language,
-               opens.given AS track_opens, clicks.given AS track_clicks{"".join(values)}
+               opens.given AND (opens.valid_until IS NULL OR opens.valid_until > now()) AS track_opens,
+               clicks.given AND (clicks.valid_until IS NULL OR clicks.valid_until > now()) AS track_clicks
+               {"".join(values)}
         FROM recipient AS r
         LEFT JOIN person AS p ON p.id = r.person_id
         LEFT JOIN company AS c ON c.id = coalesce(r.company_id, p.company_id)

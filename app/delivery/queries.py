@@ -8,7 +8,9 @@ from sqlalchemy import text
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.consent.waiting_queries import IS_BLOCKED
 from app.delivery.models import CHUNK_SIZE, Dispatch
+from app.platform.db import run
 
 _CUT_CHUNKS = text("""
     -- Cuts the recipients behind the dispatch's last_seq into chunks; a second run finds nothing to cut.
@@ -35,6 +37,13 @@ _CLAIM = text("""
         ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED
     )
     RETURNING number, epoch, first_seq, last_seq
+""")
+
+_BAR = text(f"""
+    -- Blocks the recipients of a chunk whose address was blocked or erased since the list was judged (D47, D59); what
+    -- is tried or sent again comes this way, too. By recipient_seq_idx and blocked_address_email_key_key.
+    UPDATE recipient AS r SET status = 'blocked', reason = 'blocked_address'
+    WHERE r.mailing_id = :mailing_id AND r.seq BETWEEN :first_seq AND :last_seq AND r.status = 'ready' AND {IS_BLOCKED}
 """)
 
 _FLUSH = text("""
@@ -178,6 +187,11 @@ async def claim_chunk(session: AsyncSession, *, dispatch_id: int, owner: str, le
     """Lease the next free chunk for `lease` seconds; returns (number, epoch, first_seq, last_seq) or None."""
     params = {"dispatch_id": dispatch_id, "owner": owner, "lease": lease}
     return (await session.exec(_CLAIM, params=params)).one_or_none()  # type: ignore[call-overload]
+
+
+async def bar_blocked(session: AsyncSession, *, mailing_id: int, first_seq: int, last_seq: int) -> None:
+    """Block those of a chunk's recipients whose address is blocked or erased by now."""
+    await run(session, _BAR, mailing_id=mailing_id, first_seq=first_seq, last_seq=last_seq)
 
 
 async def flush(session: AsyncSession, **values: Any) -> Any:

@@ -229,6 +229,7 @@ class Sender:  # the one class with a life of its own: it is what connections pu
     async def _load(self, session: AsyncSession, chunk: Any) -> Sequence[Any]:
         select = select_recipients(self._tags, where=BY_RANGE)
         params = {"mailing_id": self.plan.mailing_id, "first_seq": chunk.first_seq, "last_seq": chunk.last_seq}
+        await queries.bar_blocked(session, **params)
         return (await session.exec(select, params=params)).all()  # type: ignore[call-overload,no-any-return]
 
     # Flushing

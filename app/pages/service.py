@@ -8,6 +8,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.consent import queries as consent_queries
 from app.consent import service as consent
+from app.consent.blocked import Block, block_at_once, read_address
 from app.consent.models import BlockReason, ConsentAction, Purpose
 from app.consent.service import ConsentLine, SubscriptionAnswer
 from app.pages import queries
@@ -67,11 +68,9 @@ async def unsubscribe(session: AsyncSession, *, visitor: Visitor, everything: bo
         await _unsubscribe_address(session, visitor=visitor, source=source)
     else:
         await consent.unsubscribe(
-            session, person_id=visitor.person_id, subscription_type_id=subscription_type_id, source=source
-        )
-        await queries.block_waiting_person(
-            session, person_id=visitor.person_id, subscription_type_id=subscription_type_id
-        )
+            session, person_id=visitor.person_id, subscription_type_id=subscription_type_id, source=source,
+            mailing_id=visitor.mailing_id,
+        )  # fmt: skip
     await queries.mark_unsubscribed(session, recipient_id=visitor.recipient_id)
     return subscription_type_id is None
 
@@ -79,11 +78,8 @@ async def unsubscribe(session: AsyncSession, *, visitor: Visitor, everything: bo
 async def _unsubscribe_address(session: AsyncSession, *, visitor: Visitor, source: str) -> None:
     if visitor.email_key is None:
         return
-    await consent.block_address(
-        session, email=visitor.sent_to, reason=BlockReason.UNSUBSCRIBED_ALL, origin=source,
-        mailing_id=visitor.mailing_id,
-    )  # fmt: skip
-    await queries.block_waiting_address(session, email_key=visitor.email_key)
+    address = read_address(visitor.sent_to)
+    await block_at_once(session, blocks=[Block(address, BlockReason.UNSUBSCRIBED_ALL, source, visitor.mailing_id)])
 
 
 async def read_preferences(session: AsyncSession, *, person_id: int) -> Preferences:
@@ -128,6 +124,3 @@ async def save_preferences(
     ]  # fmt: skip
     await consent.record_consents(session, lines=lines, only_changes=True)
     await consent.set_subscriptions(session, rows=answers)
-    for type_id, _, subscribed in before.types:
-        if subscribed and type_id not in wanted:
-            await queries.block_waiting_person(session, person_id=person_id, subscription_type_id=type_id)

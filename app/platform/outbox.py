@@ -29,6 +29,8 @@ class Job(StrEnum):
     BOUNCE_READ = "bounce.read"
     TEST_SEND = "test.send"
     RECIPIENT_UNSUBSCRIBE = "recipient.unsubscribe"
+    ADDRESS_TAKE_OUT = "address.take_out"
+    CONSENT_EXPIRE = "consent.expire"
 
 
 EXCLUSIVE = (Job.DISPATCH_SEND,)

@@ -46,6 +46,7 @@ class Recipient(Row, table=True):
         sa.Index("recipient_list_idx", "mailing_id", "id"),
         sa.Index("recipient_seq_idx", "mailing_id", "seq"),
         sa.Index("recipient_person_idx", "person_id", postgresql_where=sa.text("person_id IS NOT NULL")),
+        sa.Index("recipient_stranger_idx", "email_key", postgresql_where=sa.text("person_id IS NULL")),
         {"postgresql_with": {"fillfactor": 50}},
     )
 

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import text
 
-from app.consent import service
+from app.consent import blocked, service
 from app.consent.models import BlockReason, ConsentAction, Purpose
 from app.consent.service import ConsentLine
 from app.contacts.models import Person
@@ -161,10 +161,10 @@ async def test_unsubscribing_somebody_who_is_gone_does_nothing(session):
 
 async def test_a_bounce_outweighs_an_unsubscription_and_stays(session):
     blocking = {"email": "Kari@Nordlys.example", "origin": "x"}
-    assert await service.block_address(session, reason=BlockReason.UNSUBSCRIBED_ALL, **blocking) is True
-    assert await service.block_address(session, reason=BlockReason.HARD_BOUNCE, **blocking) is False
+    assert await blocked.block_address(session, reason=BlockReason.UNSUBSCRIBED_ALL, **blocking) is True
+    assert await blocked.block_address(session, reason=BlockReason.HARD_BOUNCE, **blocking) is False
     assert await block_of(session) == "hard_bounce"
-    assert await service.block_address(session, reason=BlockReason.UNSUBSCRIBED_ALL, **blocking) is False
+    assert await blocked.block_address(session, reason=BlockReason.UNSUBSCRIBED_ALL, **blocking) is False
     assert await block_of(session) == "hard_bounce"
 
 
