@@ -7,7 +7,7 @@ import sqlmodel
 from alembic import op
 
 revision = "consents"
-down_revision = "erased_hash"
+down_revision = "association"
 branch_labels = None
 depends_on = None
 
