@@ -7,7 +7,7 @@ import sqlmodel
 from alembic import op
 
 revision = "consents"
-down_revision = "association"
+down_revision = "audit_log"
 branch_labels = None
 depends_on = None
 
