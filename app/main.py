@@ -16,6 +16,9 @@ from app.bounces.routes import routes as bounces_routes
 from app.consent.blocked_routes import routes as blocked_routes
 from app.consent.purpose_routes import routes as purpose_routes
 from app.consent.routes import routes as consent_routes
+from app.contacts.bulk_routes import routes as bulk_routes
+from app.contacts.company_routes import routes as company_routes
+from app.contacts.extra_field_routes import routes as extra_field_routes
 from app.contacts.interest_routes import routes as interest_routes
 from app.contacts.routes import routes as contacts_routes
 from app.content.routes import routes as content_routes
@@ -50,9 +53,12 @@ ROUTERS = (
     operation_routes,
     api_key_routes,
     audit_routes,
+    bulk_routes,
     contacts_routes,
+    company_routes,
     interest_routes,
     purpose_routes,
+    extra_field_routes,
     consent_routes,
     blocked_routes,
     selection_routes,

@@ -2,31 +2,52 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.contacts import matching_queries, queries
-from app.contacts.interests import replace_by_name
+from app.contacts import email_queries, matching_queries, queries
+from app.contacts.extra_field_queries import declared_fields
+from app.contacts.interest_queries import replace_by_name
+from app.contacts.lines import Told, read_company, read_person
 from app.contacts.merging import Draft, Existing, Laid, Line, Outcome, lay
-from app.contacts.schemas import BulkOut, BulkOutcome, BulkStatus, CompanyBulkItem, PersonBulkItem
-from app.contacts.service import nameless, normalised
+from app.contacts.models import ExtraField, ExtraOwner
+from app.contacts.schemas import BulkStatus, CompanyBulkItem, PersonBulkItem
 from app.platform.errors import InvalidField
 
-CHUNK = 1000  # items; some 60 ms of Python between two statements, so that other requests get their turn
+CHUNK = 1000  # items; few enough that other requests get their turn between two statements
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Stands for an item that could not even be read; `detail` says why and what would be right."""
+
+    detail: str
+
+
+class ItemOutcome(NamedTuple):
+    """What became of one item; `faults` lead into it by pointer."""
+
+    status: BulkStatus
+    id: int | None
+    faults: Sequence[InvalidField] = ()
 
 
 @dataclass(slots=True)
 class _Batch:
-    """Items that passed so far, by their index in the request, and what is wrong with the others."""
+    """Items that passed so far, by their place, and what is wrong with the others."""
 
-    lines: dict[int, dict[str, Any]] = field(default_factory=dict)
+    told: dict[int, Told] = field(default_factory=dict)
     faults: dict[int, list[InvalidField]] = field(default_factory=dict)
 
-    def refuse(self, index: int, faults: list[InvalidField]) -> None:
-        self.lines.pop(index, None)
-        self.faults[index] = faults
+    def refuse(self, place: int, name: str, detail: str) -> None:
+        del self.told[place]
+        self.faults[place] = [InvalidField(pointer=f"#/{name}", detail=detail)]
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [told.line for told in self.told.values()]
 
 
 async def save_persons(
@@ -42,7 +63,10 @@ async def save_persons(
     keys = {line["email_key"] for line in lines if line.get("email_key")} if by_address else set()
     found = await matching_queries.persons_meant(session, external_ids=sorted(external_ids), email_keys=sorted(keys))
     laid = lay(lines, found, blank=queries.BLANK_PERSON, existing=existing, by_address=by_address)
-    await matching_queries.write_persons(session, _changed(laid))
+    changed = _changed(laid)
+    await matching_queries.write_persons(session, changed)
+    cleared = [_id(draft) for draft in changed if draft.further and draft.values["email_key"] is None]
+    await email_queries.promote(session, person_ids=cleared)
     return laid
 
 
@@ -82,81 +106,90 @@ def _id(draft: Draft) -> int:
     return draft.id
 
 
-async def upsert_persons(session: AsyncSession, *, items: Sequence[object], default_country: str) -> BulkOut:
-    """Create or change persons by external id; what is wrong with one item stops no other.
+async def upsert_persons(session: AsyncSession, *, items: Sequence[object], default_country: str) -> list[ItemOutcome]:
+    """Create or change persons by external id; return what became of each item, in order.
 
-    Items are taken as they came and checked here, each by itself.
+    Items are taken as they came and checked here, each by itself: what is wrong with one stops no other. Raises
+    ExternalIdTaken where another request creates one of the persons at the same moment.
     """
-    outcomes: list[BulkOutcome] = []
-    for start in range(0, len(items), CHUNK):
-        batch = _read(PersonBulkItem, items[start : start + CHUNK], start, default_country)
-        for index, line in list(batch.lines.items()):
-            if faults := nameless(line):
-                batch.refuse(index, _under(index, faults))
-        told = {index: line.pop("interests", None) for index, line in batch.lines.items()}
-        await _place(session, batch)
-        laid = await save_persons(
-            session, lines=list(batch.lines.values()), existing=Existing.OVERWRITE, by_address=False
-        )
-        names = {
-            _id(each.draft): told[index]
-            for index, each in zip(batch.lines, laid, strict=True)
-            if told[index] is not None
-        }
-        await replace_by_name(session, names=names)
-        outcomes += _outcomes(batch, laid)
-    return _answer(outcomes)
+    await matching_queries.take_matching_turn(session)
+    batch = _checked(PersonBulkItem, items)
+    declared = await _declared(session, ExtraOwner.PERSON, batch)
+    for place, told in list(batch.told.items()):
+        _keep(batch, place, read_person(told.line, declared=declared, default_country=default_country))
+    await _find_companies(session, batch)
+    laid = await save_persons(session, lines=batch.lines, existing=Existing.OVERWRITE, by_address=False)
+    further, interests = {}, {}
+    for told, each in zip(batch.told.values(), laid, strict=True):
+        if told.further is not None:
+            further[_id(each.draft)] = told.further
+        if told.interests is not None:
+            interests[_id(each.draft)] = told.interests
+    await email_queries.replace_further(session, told=further)
+    await replace_by_name(session, names=interests)
+    return _outcomes(batch, laid)
 
 
-async def upsert_companies(session: AsyncSession, *, items: Sequence[object], default_country: str) -> BulkOut:
+async def upsert_companies(
+    session: AsyncSession, *, items: Sequence[object], default_country: str
+) -> list[ItemOutcome]:
     """Create or change companies by external id; see `upsert_persons`."""
-    outcomes: list[BulkOutcome] = []
-    for start in range(0, len(items), CHUNK):
-        batch = _read(CompanyBulkItem, items[start : start + CHUNK], start, default_country)
-        await _refuse_nameless_companies(session, batch)
-        laid = await save_companies(session, lines=list(batch.lines.values()))
-        outcomes += _outcomes(batch, laid)
-    return _answer(outcomes)
+    await matching_queries.take_matching_turn(session)
+    batch = _checked(CompanyBulkItem, items)
+    declared = await _declared(session, ExtraOwner.COMPANY, batch)
+    for place, told in list(batch.told.items()):
+        _keep(batch, place, read_company(told.line, declared=declared, default_country=default_country))
+    await _refuse_nameless_companies(session, batch)
+    return _outcomes(batch, await save_companies(session, lines=batch.lines))
 
 
-def _read(kind: type[BaseModel], items: Sequence[object], start: int, default_country: str) -> _Batch:
+def _checked(kind: type[BaseModel], items: Sequence[object]) -> _Batch:
+    """Return the items that the schema takes, as the fields that were set."""
     batch = _Batch()
-    for index, item in enumerate(items, start):
+    for place, item in enumerate(items):
+        if isinstance(item, Unreadable):
+            batch.faults[place] = [InvalidField(pointer="#", detail=item.detail)]
+            continue
         try:
-            fields = kind.model_validate(item).model_dump(exclude_unset=True)
+            checked = kind.model_validate(item)
         except ValidationError as error:
-            batch.faults[index] = [
-                InvalidField(pointer=_pointer(index, each["loc"]), detail=each["msg"].removeprefix("Value error, "))
+            batch.faults[place] = [
+                InvalidField(pointer=_pointer(each["loc"]), detail=each["msg"].removeprefix("Value error, "))
                 for each in error.errors(include_url=False, include_context=False, include_input=False)
             ]
-            continue
-        line, faults = normalised(fields, default_country=default_country)
-        if faults:
-            batch.faults[index] = _under(index, faults)
         else:
-            batch.lines[index] = line
+            batch.told[place] = Told(checked.model_dump(exclude_unset=True))
     return batch
 
 
-def _pointer(index: int, location: Sequence[int | str]) -> str:
+def _pointer(location: Sequence[int | str]) -> str:
     parts = (str(part).replace("~", "~0").replace("/", "~1") for part in location)
-    return "/".join((f"#/items/{index}", *parts))
+    return "/".join(("#", *parts))
 
 
-def _under(index: int, faults: Sequence[InvalidField]) -> list[InvalidField]:
-    return [InvalidField(pointer=f"#/items/{index}{fault.pointer[1:]}", detail=fault.detail) for fault in faults]
+async def _declared(session: AsyncSession, owner: ExtraOwner, batch: _Batch) -> dict[str, ExtraField]:
+    names = {name for line in batch.lines for name in line.get("extra") or ()}
+    return await declared_fields(session, owner=owner, names=names) if names else {}
 
 
-async def _place(session: AsyncSession, batch: _Batch) -> None:
+def _keep(batch: _Batch, place: int, told: Told) -> None:
+    if told.faults:
+        del batch.told[place]
+        batch.faults[place] = told.faults
+    else:
+        batch.told[place] = told
+
+
+async def _find_companies(session: AsyncSession, batch: _Batch) -> None:
     """Put company ids in the place of companies' external ids and names."""
-    told = {
-        index: (line.pop("company_external_id", None), line.pop("company_name", None))
-        for index, line in batch.lines.items()
+    named = {
+        place: (told.line.pop("company_external_id", None), told.line.pop("company_name", None))
+        for place, told in batch.told.items()
     }
-    ids = [line["company_id"] for line in batch.lines.values() if line.get("company_id")]
+    ids = [line["company_id"] for line in batch.lines if line.get("company_id")]
     known = await queries.known_company_ids(session, ids=ids) if ids else set()
     external: dict[str, str | None] = {}
-    for external_id, name in told.values():
+    for external_id, name in named.values():
         if external_id:
             external[external_id] = external.get(external_id) or name
     found = await matching_queries.companies_meant(session, external_ids=sorted(external)) if external else []
@@ -165,49 +198,35 @@ async def _place(session: AsyncSession, batch: _Batch) -> None:
     if new:
         created = await save_companies(session, lines=new)
         by_external |= {each.draft.values["external_id"]: each.draft.id for each in created}
-    by_name = await companies_by_name(session, names=(name for key, name in told.values() if name and not key))
-    for index, (external_id, name) in told.items():
-        company_id = batch.lines[index].get("company_id")
+    by_name = await companies_by_name(session, names=(name for key, name in named.values() if name and not key))
+    for place, (external_id, name) in named.items():
+        line = batch.told[place].line
+        company_id = line.get("company_id")
         if company_id and company_id not in known:
-            batch.refuse(index, _fault(index, "company_id", f"There is no company {company_id}."))
+            batch.refuse(place, "company_id", f"There is no company {company_id}.")
         elif external_id and external_id not in by_external:
             detail = "No company has this external id; send the company first, or its name with it."
-            batch.refuse(index, _fault(index, "company_external_id", detail))
+            batch.refuse(place, "company_external_id", detail)
         elif external_id or name:
-            batch.lines[index]["company_id"] = by_external[external_id] if external_id else by_name[name or ""]
+            line["company_id"] = by_external[external_id] if external_id else by_name[name or ""]
 
 
 async def _refuse_nameless_companies(session: AsyncSession, batch: _Batch) -> None:
-    nameless_ids = {line["external_id"] for line in batch.lines.values() if not line.get("name")}
+    nameless_ids = {line["external_id"] for line in batch.lines if not line.get("name")}
     if not nameless_ids:
         return
     found = await matching_queries.companies_meant(session, external_ids=sorted(nameless_ids))
     known = {draft.values["external_id"] for draft in found}
-    for index, line in list(batch.lines.items()):
-        if line.get("name"):
-            known.add(line["external_id"])
-        elif line["external_id"] not in known:
-            batch.refuse(index, _fault(index, "name", "A new company needs a name."))
+    for place, told in list(batch.told.items()):
+        if told.line.get("name"):
+            known.add(told.line["external_id"])
+        elif told.line["external_id"] not in known:
+            batch.refuse(place, "name", "A new company needs a name.")
 
 
-def _fault(index: int, name: str, detail: str) -> list[InvalidField]:
-    return [InvalidField(pointer=f"#/items/{index}/{name}", detail=detail)]
-
-
-def _outcomes(batch: _Batch, laid: Sequence[Laid]) -> list[BulkOutcome]:
-    outcomes = [
-        BulkOutcome(index=index, status=BulkStatus.FAILED, id=None, errors=faults)
-        for index, faults in batch.faults.items()
-    ]
-    for index, each in zip(batch.lines, laid, strict=True):
+def _outcomes(batch: _Batch, laid: Sequence[Laid]) -> list[ItemOutcome]:
+    outcomes = {place: ItemOutcome(BulkStatus.FAILED, None, faults) for place, faults in batch.faults.items()}
+    for place, each in zip(batch.told, laid, strict=True):
         status = BulkStatus.CREATED if each.outcome is Outcome.CREATED else BulkStatus.UPDATED
-        outcomes.append(BulkOutcome(index=index, status=status, id=each.draft.id))
-    return sorted(outcomes, key=lambda outcome: outcome.index)
-
-
-def _answer(outcomes: list[BulkOutcome]) -> BulkOut:
-    counts = {status: sum(outcome.status is status for outcome in outcomes) for status in BulkStatus}
-    return BulkOut(
-        created=counts[BulkStatus.CREATED], updated=counts[BulkStatus.UPDATED], failed=counts[BulkStatus.FAILED],
-        items=outcomes,
-    )  # fmt: skip
+        outcomes[place] = ItemOutcome(status, each.draft.id)
+    return [outcomes[place] for place in sorted(outcomes)]

@@ -15,6 +15,12 @@ class CompanyNotFound(NotFound):
     slug, title = "company-not-found", "No such company"
 
 
+class EmailNotFound(NotFound):
+    """The person does not have this address."""
+
+    slug, title = "email-not-found", "No such address"
+
+
 class ExternalIdTaken(Conflict):
     """Another person or company has this external id."""
 
@@ -43,3 +49,33 @@ class UnknownInterest(Invalid):
     """A person is to have interests that do not exist; each error names its place."""
 
     slug, title = "unknown-interest", "Unknown interest"
+
+
+class ExtraFieldNotFound(NotFound):
+    """There is no such extra field."""
+
+    slug, title = "extra-field-not-found", "No such extra field"
+
+
+class ExtraFieldTaken(Conflict):
+    """Another extra field of the same owner has this name."""
+
+    slug, title = "extra-field-taken", "Extra field exists already"
+
+
+class ExtraFieldInUse(Conflict):
+    """Values are in the extra field; the detail counts them."""
+
+    slug, title = "extra-field-in-use", "Extra field has values"
+
+
+class ExtraValuesContradict(Conflict):
+    """Values are in the extra field that the new kind or choices would not take; the detail counts them."""
+
+    slug, title = "extra-values-contradict", "Values do not fit"
+
+
+class InvalidExtraField(Invalid):
+    """A declaration makes no sense; each error names its field."""
+
+    slug, title = "invalid-extra-field", "Invalid extra field"

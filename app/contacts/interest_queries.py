@@ -103,3 +103,13 @@ async def replace_interests(session: AsyncSession, *, told: Mapping[int, Sequenc
         "persons": list(told),
     }
     await run(session, _REPLACE, **values)
+
+
+async def replace_by_name(session: AsyncSession, *, names: Mapping[int, Sequence[str]]) -> None:
+    """Give each person, by id, exactly the interests of these names; interests that are not known are created."""
+    if not names:
+        return
+    wanted = sorted({name for each in names.values() for name in each})
+    ids = await interests_named(session, names=wanted) if wanted else {}
+    told = {person_id: [ids[name] for name in each] for person_id, each in names.items()}
+    await replace_interests(session, told=told)

@@ -1,6 +1,6 @@
 """Interests, and who has them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -58,13 +58,3 @@ async def set_interests(session: AsyncSession, *, person_id: int, interest_ids: 
         raise UnknownInterest(f"{len(faults)} interest(s) do not exist.", errors=faults)
     await queries.replace_interests(session, told={person_id: interest_ids})
     return await queries.interests_of(session, person_id=person_id)
-
-
-async def replace_by_name(session: AsyncSession, *, names: Mapping[int, Sequence[str]]) -> None:
-    """Give each person, by id, exactly the interests of these names; interests that are not known are created."""
-    if not names:
-        return
-    wanted = sorted({name for each in names.values() for name in each})
-    ids = await queries.interests_named(session, names=wanted) if wanted else {}
-    told = {person_id: [ids[name] for name in each] for person_id, each in names.items()}
-    await queries.replace_interests(session, told=told)

@@ -70,7 +70,7 @@ _COMPANIES_MEANT = f"""
 """
 
 _COMPANIES_NAMED = """
-    -- The oldest company of each name, whatever its case. Needs company_name_idx.
+    -- The oldest company of each name, whatever its case. Needs company_name_prefix_idx.
     SELECT k.name, min(c.id) AS id
     FROM unnest($1::text[]) AS k (name) JOIN company AS c ON lower(c.name) = lower(k.name)
     GROUP BY k.name

@@ -10,11 +10,18 @@ from sqlmodel import Field, SQLModel
 from app.platform.tables import Row, choice, json_field, moment, reference
 
 
+def _prefix_index(name: str, column: str) -> sa.Index:
+    """Return the index that finds what a column begins with, in any case, whatever the database's collation."""
+    prefix: sa.Label[str] = sa.literal_column(f"lower({column})").label("prefix")
+    return sa.Index(name, prefix, postgresql_ops={"prefix": "text_pattern_ops"})
+
+
 class Company(Row, table=True):
     """The organisation a person may belong to. `email_key` is empty when there is no valid address (D18)."""
 
     __table_args__ = (
-        sa.Index("company_name_idx", sa.text("lower(name)")),
+        _prefix_index("company_name_prefix_idx", "name"),
+        sa.Index("company_updated_at_idx", "updated_at"),
         sa.Index("company_email_key_idx", "email_key", postgresql_where=sa.text("email_key IS NOT NULL")),
     )
 
@@ -37,7 +44,12 @@ class Company(Row, table=True):
 class Person(Row, table=True):
     """A CRM contact. `email_key` is what two equal addresses share; empty when there is no valid address (D18)."""
 
-    __table_args__ = (sa.Index("person_email_key_idx", "email_key"),)
+    __table_args__ = (
+        sa.Index("person_email_key_idx", "email_key"),
+        _prefix_index("person_name_prefix_idx", "name"),
+        _prefix_index("person_last_name_prefix_idx", "last_name"),
+        sa.Index("person_updated_at_idx", "updated_at"),
+    )
 
     external_id: str | None = Field(default=None, unique=True)
     company_id: int | None = reference("company.id", on_delete="SET NULL", nullable=True)

@@ -24,6 +24,7 @@ TEXT_LIMIT = 500
 EXTRA_LIMIT = 100  # extra fields of one person
 EXTRA_TEXT_LIMIT = 2000
 INTERESTS_LIMIT = 200  # of one person
+EMAILS_LIMIT = 20  # of one person
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _EXTRA_NAME = r"^[a-z][a-z0-9_]{0,59}$"
@@ -62,11 +63,17 @@ ExtraName = Annotated[str, StringConstraints(pattern=_EXTRA_NAME)]
 ExtraText = Annotated[str, StringConstraints(max_length=EXTRA_TEXT_LIMIT)]
 ExtraValue = Annotated[ExtraText | int | float | bool | None, AfterValidator(_clean_extra)]
 Extra = Annotated[dict[ExtraName, ExtraValue], Field(max_length=EXTRA_LIMIT)]
+EmailText = Annotated[str, StringConstraints(max_length=TEXT_LIMIT)]
+"""An address as it came; `service.normalised` judges it, since its verdict comes with the forms that are kept."""
 
-_COMPANY: dict[str, Any] = {"external_id": "C-17", "name": "Nordlys Bygg AS", "city": "Tromsø", "country": "NO"}
+_COMPANY: dict[str, Any] = {
+    "external_id": "C-17", "name": "Nordlys Bygg AS", "email": "post@nordlys.example", "city": "Tromsø",
+    "country": "NO",
+}  # fmt: skip
 _PERSON: dict[str, Any] = {
     "external_id": "CRM-100001", "first_name": "Kari", "last_name": "Nordmann", "email": "kari@nordlys.example",
-    "cellphone": "+4791234567", "language": "nb", "extra": {"shoe_size": 38},
+    "cellphone": "+4791234567", "language": "nb", "interests": ["Product news"],
+    "our_contact": {"name": "Ola Selger", "email": "ola@supplier.example"}, "extra": {"shoe_size": 38},
 }  # fmt: skip
 
 
@@ -80,6 +87,7 @@ class CompanyPatch(BaseModel):
     external_id: ExternalId | None = None
     name: Annotated[Text, StringConstraints(min_length=1)] = "-"
     department: Text | None = None
+    email: EmailText | None = Field(default=None, description="Of the company itself; must be a valid address")
     country: Text | None = None
     phone: Text | None = None
     url: Text | None = None
@@ -113,6 +121,7 @@ class CompanyOut(BaseModel):
     external_id: str | None
     name: str
     department: str | None
+    email: str | None = Field(description="Of the company itself, such as post@")
     country: str | None
     phone: str | None
     url: str | None
@@ -123,6 +132,22 @@ class CompanyOut(BaseModel):
     extra: dict[str, Any]
     created_at: datetime
     updated_at: datetime
+
+
+class ContactIn(BaseModel):
+    """Somebody of ours who looks after a person: the sender where a mailing says so (D5)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Text | None = None
+    email: EmailText | None = Field(default=None, description="Must be a valid address")
+
+
+class ContactOut(BaseModel):
+    """Somebody of ours who looks after a person."""
+
+    name: str | None
+    email: str | None
 
 
 class PersonPatch(BaseModel):
@@ -137,7 +162,17 @@ class PersonPatch(BaseModel):
     last_name: Text | None = None
     salutation: Text | None = None
     title: Text | None = None
-    email: str | None = Field(default=None, max_length=TEXT_LIMIT, description="Must be a valid address")
+    email: EmailText | None = Field(
+        default=None,
+        description="The preferred address, which mail goes to; must be valid. It takes the place of the present one, "
+        "or changes places with it when the person has it already. Null: the next one is preferred",
+    )
+    emails: list[EmailText] | None = Field(
+        default=None,
+        max_length=EMAILS_LIMIT,
+        description="All addresses from now on, the preferred one first (or that in `email`); must be valid. "
+        "Other persons may have them, too",
+    )
     cellphone: str | None = Field(default=None, max_length=100, description="A phone number; kept as E.164")
     direct: str | None = Field(default=None, max_length=100, description="A phone number; kept as E.164")
     category: Text | None = None
@@ -148,7 +183,14 @@ class PersonPatch(BaseModel):
     country: Text | None = None
     language: Language | None = Field(default=None, description="BCP 47")
     time_zone: TimeZone | None = Field(default=None, description="IANA")
-    former_employee: bool = False
+    our_contact: ContactIn | None = Field(default=None, description="Who sells to the person; null clears both fields")
+    support_contact: ContactIn | None = Field(default=None, description="Who supports the person")
+    former_employee: bool = Field(default=False, description="Gets no mailing (D24)")
+    interests: list[InterestName] | None = Field(
+        default=None,
+        max_length=INTERESTS_LIMIT,
+        description="Names of all interests from now on; those that are not known are created",
+    )
     extra: Extra = {}
 
 
@@ -162,8 +204,7 @@ class PersonBulkItem(PersonPatch):
     """A person to create or change, found by the external id.
 
     The company may be named by `company_id`, by `company_external_id` or by `company_name`; a company that is not known
-    is created when its name is given. `interests` are names, and all that the person has from then on; those that are
-    not known are created.
+    is created when its name is given.
     """
 
     model_config = ConfigDict(
@@ -173,7 +214,17 @@ class PersonBulkItem(PersonPatch):
     external_id: ExternalId
     company_external_id: ExternalId | None = None
     company_name: Text | None = None
-    interests: list[InterestName] = Field(default=[], max_length=INTERESTS_LIMIT)
+
+
+class PersonEmailIn(BaseModel):
+    """An address that a person has."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"email": "kari@home.example", "preferred": True}]}
+    )
+
+    email: EmailText = Field(description="Must be a valid address")
+    preferred: bool = Field(default=False, description="Mail goes to it from now on")
 
 
 class PersonOut(BaseModel):
@@ -189,6 +240,7 @@ class PersonOut(BaseModel):
     title: str | None
     email: str | None = Field(description="As mail is sent to it; what was imported when that is no valid address")
     email_valid: bool = Field(description="Whether mail can be sent to the address")
+    emails: list[str] = Field(description="All valid addresses: the preferred one, then the others by age")
     cellphone: str | None = Field(description="E.164; what was imported when that is no valid number")
     direct: str | None
     category: str | None
@@ -199,7 +251,10 @@ class PersonOut(BaseModel):
     country: str | None
     language: str | None
     time_zone: str | None
+    our_contact: ContactOut | None
+    support_contact: ContactOut | None
     former_employee: bool
+    interests: list[str] = Field(description="Names, in alphabetical order")
     extra: dict[str, Any]
     created_at: datetime
     updated_at: datetime

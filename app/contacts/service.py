@@ -5,51 +5,31 @@ from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.contacts import queries
-from app.contacts.addresses import InvalidEmail, InvalidPhone, normalise_email, normalise_phone
+from app.contacts import email_queries, queries
+from app.contacts.addresses import InvalidEmail, normalise_email
 from app.contacts.errors import CompanyNotFound, InvalidContact, PersonNotFound
+from app.contacts.extra_field_queries import declared_fields
+from app.contacts.interest_queries import replace_by_name
+from app.contacts.lines import Told, nameless
+from app.contacts.lines import read_company as read_company_line
+from app.contacts.lines import read_person as read_person_line
 from app.contacts.merging import Line, merged
-from app.contacts.models import Company, Person
+from app.contacts.models import Company, ExtraOwner, Person
 from app.platform.clock import now
 from app.platform.errors import InvalidField
 
-PHONES = ("cellphone", "direct", "phone")
-IDENTITIES = ("name", "email", "cellphone", "external_id")
 
-
-def normalised(fields: Mapping[str, Any], *, default_country: str) -> tuple[dict[str, Any], list[InvalidField]]:
-    """Return the fields with addresses and numbers in the form they are kept in, and what is wrong with them."""
-    line, faults = dict(fields), []
-    if "email" in line:
-        raw, line["email"], line["email_key"] = line["email"], None, None
-        try:
-            if raw:
-                email = normalise_email(raw)
-                line["email"], line["email_key"] = email.address, email.key
-        except InvalidEmail as refusal:
-            faults.append(InvalidField(pointer="#/email", detail=refusal.reason))
-    for field in PHONES:
-        try:
-            if field in line:
-                line[field] = normalise_phone(line[field], default_country) if line[field] else None
-        except InvalidPhone as refusal:
-            faults.append(InvalidField(pointer=f"#/{field}", detail=refusal.reason))
-    return line, faults
-
-
-def nameless(person: Line) -> list[InvalidField]:
-    """Return what is wrong with a person of whom nothing says who it is."""
-    if any(person.get(field) for field in IDENTITIES):
-        return []
-    detail = "Nothing says who this is: give a name, an email address, a mobile number or an external id."
-    return [InvalidField(pointer="#", detail=detail)]
-
-
-def _checked(fields: Mapping[str, Any], default_country: str) -> dict[str, Any]:
-    line, faults = normalised(fields, default_country=default_country)
-    if faults:
-        raise InvalidContact(f"{len(faults)} field(s) are wrong.", errors=faults)
-    return line
+async def _checked(
+    session: AsyncSession, fields: Mapping[str, Any], *, owner: ExtraOwner, default_country: str
+) -> Told:
+    """Return what the fields tell, all of it fit to be kept; raises InvalidContact."""
+    names = fields.get("extra")
+    declared = await declared_fields(session, owner=owner, names=names) if names else {}
+    read = read_person_line if owner is ExtraOwner.PERSON else read_company_line
+    told = read(fields, declared=declared, default_country=default_country)
+    if told.faults:
+        raise InvalidContact(f"{len(told.faults)} field(s) are wrong.", errors=told.faults)
+    return told
 
 
 async def _checked_person(session: AsyncSession, values: Line, *, company_id: int | None) -> None:
@@ -62,10 +42,12 @@ async def _checked_person(session: AsyncSession, values: Line, *, company_id: in
 
 async def create_person(session: AsyncSession, *, fields: Mapping[str, Any], default_country: str) -> Person:
     """Add a person; raises InvalidContact and ExternalIdTaken."""
-    values = merged(queries.BLANK_PERSON, _checked(fields, default_country))
+    told = await _checked(session, fields, owner=ExtraOwner.PERSON, default_country=default_country)
+    values = merged(queries.BLANK_PERSON, told.line)
     await _checked_person(session, values, company_id=values["company_id"])
     person = Person(**values)
     await queries.add(session, person)
+    await _give(session, person, told)
     return person
 
 
@@ -77,18 +59,39 @@ async def read_person(session: AsyncSession, *, person_id: int) -> Person:
     return person
 
 
+async def lock_person(session: AsyncSession, *, person_id: int) -> Person:
+    """Return a person that nobody else changes until the commit; raises PersonNotFound."""
+    person = await queries.find_person(session, person_id=person_id, lock=True)
+    if person is None:
+        raise PersonNotFound(f"There is no person {person_id}.")
+    return person
+
+
 async def change_person(
     session: AsyncSession, *, person_id: int, fields: Mapping[str, Any], default_country: str
 ) -> Person:
     """Change a person by merge patch; raises PersonNotFound, InvalidContact and ExternalIdTaken."""
-    person = await read_person(session, person_id=person_id)
-    line = _checked(fields, default_country)
-    values = merged(person.model_dump(include=set(queries.BLANK_PERSON)), line)
-    await _checked_person(session, values, company_id=line.get("company_id"))
+    await read_person(session, person_id=person_id)
+    told = await _checked(session, fields, owner=ExtraOwner.PERSON, default_country=default_country)
+    person = await lock_person(session, person_id=person_id)  # after the extra fields, as everybody locks them
+    values = merged(person.model_dump(include=set(queries.BLANK_PERSON)), told.line)
+    await _checked_person(session, values, company_id=told.line.get("company_id"))
+    before = (person.email, person.email_key)
     person.sqlmodel_update(values)
     person.updated_at = now()
     await queries.add(session, person)
+    await _give(session, person, told)
+    if before != (person.email, person.email_key):
+        await email_queries.settle(session, before={person.id: before})
+        await session.refresh(person)
     return person
+
+
+async def _give(session: AsyncSession, person: Person, told: Told) -> None:
+    if told.further is not None:
+        await email_queries.replace_further(session, told={person.id: told.further})
+    if told.interests is not None:
+        await replace_by_name(session, names={person.id: told.interests})
 
 
 async def delete_person(session: AsyncSession, *, person_id: int) -> None:
@@ -98,7 +101,8 @@ async def delete_person(session: AsyncSession, *, person_id: int) -> None:
 
 async def create_company(session: AsyncSession, *, fields: Mapping[str, Any], default_country: str) -> Company:
     """Add a company; raises InvalidContact and ExternalIdTaken."""
-    company = Company(**merged(queries.BLANK_COMPANY, _checked(fields, default_country)))
+    told = await _checked(session, fields, owner=ExtraOwner.COMPANY, default_country=default_country)
+    company = Company(**merged(queries.BLANK_COMPANY, told.line))
     await queries.add(session, company)
     return company
 
@@ -116,8 +120,8 @@ async def change_company(
 ) -> Company:
     """Change a company by merge patch; raises CompanyNotFound, InvalidContact and ExternalIdTaken."""
     company = await read_company(session, company_id=company_id)
-    line = _checked(fields, default_country)
-    company.sqlmodel_update(merged(company.model_dump(include=set(queries.BLANK_COMPANY)), line))
+    told = await _checked(session, fields, owner=ExtraOwner.COMPANY, default_country=default_country)
+    company.sqlmodel_update(merged(company.model_dump(include=set(queries.BLANK_COMPANY)), told.line))
     company.updated_at = now()
     await queries.add(session, company)
     return company

@@ -276,7 +276,8 @@ def _unknown(name: str, extra_tags: Collection[str] | None) -> str | None:
     if family and (extra_tags is None or name in extra_tags):
         return None
     nearest = _nearest(name[:64], frozenset(extra_tags or ()))
-    return f"there is no tag {name[:64]}" + (f"; did you mean {nearest}?" if nearest else "")
+    asked = f"; did you mean {nearest}?" if nearest else ""
+    return f"there is no tag {name[:64]}{asked or ('; declare the extra field first' if family else '')}"
 
 
 @lru_cache(maxsize=256)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Query, Request, Response
 
+from app.contacts.extra_fields import merge_tags
 from app.content import queries, service
 from app.content.errors import InvalidContent, TemplateNotFound
 from app.content.merge_tags import CATALOGUE
@@ -83,6 +84,8 @@ async def delete_template(caller: MailingsWrite, session: Session, template_id: 
 
 
 @routes.get("/v1/merge-tags", operation_id="list_merge_tags", responses=declare(), summary="List merge tags")
-async def list_merge_tags(caller: MailingsRead) -> list[MergeTagOut]:
-    """List the merge tags that subject, HTML and text may use."""
-    return [MergeTagOut(tag=tag.name, description=tag.description) for tag in CATALOGUE]
+async def list_merge_tags(caller: MailingsRead, session: Session) -> list[MergeTagOut]:
+    """List the merge tags that subject, HTML and text may use, those of declared extra fields at the end."""
+    built_in = [MergeTagOut(tag=tag.name, description=tag.description) for tag in CATALOGUE]
+    declared = (await merge_tags(session)).items()
+    return [*built_in, *(MergeTagOut(tag=tag, description=label) for tag, label in declared)]

@@ -53,7 +53,7 @@ async def create_mailing(session: AsyncSession, *, fields: dict[str, Any], calle
         mailing.subject, mailing.html, mailing.text = template.subject, template.html, template.text
     if subject is not None:
         mailing.subject = subject
-    check_content(subject=mailing.subject, html=mailing.html, text=mailing.text)
+    await check_content(session, subject=mailing.subject, html=mailing.html, text=mailing.text)
     return await _add(session, mailing)
 
 
@@ -103,7 +103,7 @@ async def change_setup(session: AsyncSession, *, mailing: Mailing, fields: dict[
 async def change_content(session: AsyncSession, *, mailing: Mailing, fields: dict[str, Any]) -> Mailing:
     """Replace a draft's content; raises InvalidContent with line and column of unknown merge tags (D11)."""
     check_editable(mailing)
-    check_content(subject=fields["subject"], html=fields["html"], text=fields["text"])
+    await check_content(session, subject=fields["subject"], html=fields["html"], text=fields["text"])
     mailing.sqlmodel_update(fields)
     return await _touch(session, mailing)
 

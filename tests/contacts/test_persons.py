@@ -1,6 +1,9 @@
 """`/v1/persons` and `/v1/companies`, one at a time."""
 
 import pytest
+from sqlalchemy import text
+
+from tests.contacts.declaring import declare
 
 KARI = {"external_id": "CRM-1", "first_name": "Kari", "last_name": "Nordmann", "email": " Kari@Nordlys.Example "}
 
@@ -33,6 +36,8 @@ async def test_a_written_name_stays_when_its_parts_change(client):
 
 
 async def test_extra_fields_are_merged_and_null_removes_one(client):
+    for name, kind in (("shoe", "number"), ("dog", "text"), ("cat", "text")):
+        await declare(client, name, kind)
     person = await create(client, **KARI, extra={"shoe": 38, "dog": "Rex"})
     changed = await client.patch(f"/v1/persons/{person['id']}", json={"extra": {"dog": None, "cat": "Pus"}})
     assert changed.json()["extra"] == {"shoe": 38, "cat": "Pus"}
@@ -116,3 +121,82 @@ async def test_a_company_is_created_read_changed_and_deleted_and_its_persons_sta
     assert (await client.delete(path)).status_code == 204
     assert (await client.get(path)).status_code == 404
     assert (await client.get(f"/v1/persons/{person['id']}")).json()["company_id"] is None
+
+
+async def test_every_field_of_a_person_is_kept_and_shown(client):
+    """D5, D11."""
+    fields = {
+        "external_id": "CRM-9", "name": "Kari Nordmann", "first_name": "Kari", "last_name": "Nordmann",
+        "salutation": "Hei Kari", "title": "CTO", "email": "kari@nordlys.example", "cellphone": "+4791234567",
+        "direct": "+4722225555", "category": "Customer", "business": "Building", "number": "1001",
+        "position": "Manager", "city": "Bodø", "country": "NO", "language": "nb", "time_zone": "Europe/Oslo",
+        "our_contact": {"name": "Ola Selger", "email": "ola@supplier.example"},
+        "support_contact": {"name": None, "email": "help@supplier.example"}, "former_employee": True,
+        "interests": ["Events", "Product news"],
+    }  # fmt: skip
+    person = await create(client, **fields)
+    assert {name: person[name] for name in fields} == fields
+    [same] = (await client.get("/v1/persons", params={"external_id": "CRM-9"})).json()["items"]
+    assert same == person
+    bulk = {"items": [fields | {"external_id": "CRM-10"}]}
+    assert (await client.post("/v1/persons/bulk", json=bulk)).json()["created"] == 1
+    [other] = (await client.get("/v1/persons", params={"external_id": "CRM-10"})).json()["items"]
+    assert {name: other[name] for name in fields} == bulk["items"][0]
+
+
+async def test_a_contact_is_merged_field_by_field_and_null_clears_it(client):
+    person = await create(client, name="Kari", our_contact={"name": "Ola", "email": "Ola@Supplier.Example"})
+    path = f"/v1/persons/{person['id']}"
+    changed = (await client.patch(path, json={"our_contact": {"name": "Ole"}})).json()
+    assert changed["our_contact"] == {"name": "Ole", "email": "Ola@supplier.example"}
+    wrong = await client.patch(path, json={"support_contact": {"email": "ola"}})
+    assert [error["pointer"] for error in wrong.json()["errors"]] == ["#/support_contact/email"]
+    assert (await client.patch(path, json={"our_contact": None})).json()["our_contact"] is None
+
+
+async def test_interests_are_told_by_name_and_replaced_whole(client):
+    person = await create(client, name="Kari", interests=["Events"])
+    path = f"/v1/persons/{person['id']}"
+    assert (await client.patch(path, json={"city": "Bodø"})).json()["interests"] == ["Events"]
+    assert (await client.patch(path, json={"interests": ["News", "Fairs"]})).json()["interests"] == ["Fairs", "News"]
+    assert (await client.patch(path, json={"interests": None})).json()["interests"] == []
+    named = {each["name"]: each["id"] for each in (await client.get("/v1/interests")).json()["items"]}
+    other = await create(client, name="Ola", interests=["News"])
+    found = (await client.get("/v1/persons", params={"interest_id": named["News"]})).json()["items"]
+    assert [each["id"] for each in found] == [other["id"]]
+
+
+async def test_every_field_of_a_company_is_kept_and_shown(client):
+    """D11."""
+    fields = {
+        "external_id": "C-9", "name": "Nordlys", "department": "Sales", "email": "post@nordlys.example",
+        "country": "NO", "phone": "+4722225555", "url": "https://nordlys.example", "category": "Customer",
+        "business": "Building", "number": "77", "city": "Bodø",
+    }  # fmt: skip
+    company = (await client.post("/v1/companies", json=fields)).json()
+    assert {name: company[name] for name in fields} == fields
+    found = (await client.get("/v1/companies", params={"email": "POST@nordlys.example"})).json()["items"]
+    assert found == [company]
+    wrong = await client.patch(f"/v1/companies/{company['id']}", json={"email": "post"})
+    assert [error["pointer"] for error in wrong.json()["errors"]] == ["#/email"]
+    await client.post("/v1/companies/bulk", json={"items": [{"external_id": "C-9", "email": None}]})
+    assert (await client.get(f"/v1/companies/{company['id']}")).json()["email"] is None
+
+
+async def test_what_changed_since_a_time_is_found(client, database):
+    old = await create(client, name="Kari")
+    company = (await client.post("/v1/companies", json={"name": "Nordlys"})).json()
+    async with database.begin() as session:
+        for table in ("person", "company"):
+            await session.exec(text(f"UPDATE {table} SET updated_at = '2026-01-01T00:00:00Z'"))
+    new = await create(client, name="Ola")
+    for path, expected in (("persons", [new["id"]]), ("companies", [])):
+        found = await client.get(f"/v1/{path}", params={"updated_after": "2026-01-01T00:00:00Z"})
+        assert [each["id"] for each in found.json()["items"]] == expected
+    await client.patch(f"/v1/persons/{old['id']}", json={"city": "Bodø"})
+    await client.patch(f"/v1/companies/{company['id']}", json={"city": "Bodø"})
+    for path, count in (("persons", 2), ("companies", 1)):
+        found = await client.get(f"/v1/{path}", params={"updated_after": "2026-01-01T00:00:00Z"})
+        assert len(found.json()["items"]) == count
+    naive = await client.get("/v1/persons", params={"updated_after": "2026-01-01T00:00:00"})
+    assert naive.json()["errors"][0]["pointer"] == "query:updated_after"
