@@ -1,49 +1,40 @@
-"""What a row of an imported file says, in the words of contacts and consent. Pure."""
+"""What rows of an imported file say of consent and subscriptions. Pure."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
-from typing import Any
 
 from app.audience.models import Import
-from app.audience.rows import ContactRow
 from app.consent.models import ConsentAction, LegalBasis, Purpose
 from app.consent.service import ConsentLine, SubscriptionAnswer
-from app.contacts.addresses import InvalidPhone, normalise_phone
-from app.contacts.merging import full_name
-
-_SAME = ("external_id", "category", "language", "city", "first_name", "last_name")
 
 
-def person_line(contact: ContactRow, *, company_ids: Mapping[str, int], default_country: str) -> dict[str, Any]:
-    """Return the fields that the row tells of a person; an empty cell tells nothing, so that it clears nothing."""
-    line: dict[str, Any] = {field: value for field in _SAME if (value := getattr(contact, field))}
-    line |= contact.texts
-    whole = contact.first_name and contact.last_name
-    if contact.name and (whole or contact.name != full_name(contact.first_name, contact.last_name)):
-        line["name"] = contact.name  # else half a name would take the place of a whole one
-    if contact.email is not None:
-        line["email"], line["email_key"] = contact.email.address, contact.email.key
-    elif contact.email_text:
-        line["email"], line["email_key"] = contact.email_text, None
-    if contact.cellphone:
-        line["cellphone"] = contact.cellphone
-    elif contact.cellphone_text:
-        line["cellphone_text"] = contact.cellphone_text
-    if direct := contact.texts.get("direct"):
-        line["direct"] = _number(direct, default_country)
-    if contact.company_name:
-        line["company_id"] = company_ids[contact.company_name]
-    if contact.extra:
-        line["extra"] = dict(contact.extra)
-    return line
+@dataclass(slots=True)
+class Said:
+    """What the rows about one person say, each with the number of the row; `stated` is a row of the person."""
+
+    stated: int
+    consent: tuple[bool, int] | None = None
+    subscriptions: dict[str, tuple[bool, int]] = field(default_factory=dict)
 
 
-def _number(text: str, default_country: str) -> str:
-    try:
-        return normalise_phone(text, default_country)
-    except InvalidPhone:
-        return text  # extensions such as "123" are no numbers, but of use to who calls
+def gather(
+    rows: Iterable[tuple[int, int, bool | None, Mapping[str, bool] | None]], *, first_counts: bool
+) -> dict[int, Said]:
+    """Return what rows (person id, row number, consent, subscriptions) say of each person.
+
+    Of several rows that tell the same the last one counts, or with `first_counts` the first: what happens when each is
+    carried out by itself, so that it does not depend on how a file is cut into batches.
+    """
+    said: dict[int, Said] = {}
+    for person_id, number, consent, subscriptions in rows:
+        known = said.setdefault(person_id, Said(number))
+        if consent is not None and not (first_counts and known.consent):
+            known.consent = (consent, number)
+        for name, subscribed in (subscriptions or {}).items():
+            if not (first_counts and name in known.subscriptions):
+                known.subscriptions[name] = (subscribed, number)
+    return said
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +47,7 @@ class Told:
 
 
 def what_is_told(
-    rows: Mapping[int, ContactRow],
+    said: Mapping[int, Said],
     *,
     statement: Import,
     type_ids: Mapping[str, int],
@@ -69,24 +60,24 @@ def what_is_told(
     """
     source = f"import: {statement.file_name}"
     given_at = datetime.combine(statement.consent_date, time(), UTC) if statement.consent_date else None
+    basis = LegalBasis(statement.consent_basis or LegalBasis.CONSENT)
+    recorded_by = f"import {statement.id}"
     told = Told([], [], [])
 
-    def is_withheld(person_id: int, type_id: int | None, contact: ContactRow, field: str) -> bool:
+    def is_withheld(person_id: int, type_id: int | None, number: int, name: str) -> bool:
         refused_at = refusals.get((person_id, type_id))
         if refused_at is None or (given_at is not None and given_at > refused_at):
             return False
-        told.withheld.append((contact.row_number, field, refused_at))
+        told.withheld.append((number, name, refused_at))
         return True
 
-    for person_id, contact in rows.items():
-        for name, subscribed in contact.subscriptions.items():
+    for person_id, rows in said.items():
+        for name, (subscribed, number) in rows.subscriptions.items():
             type_id = type_ids[name]
-            if not subscribed or not is_withheld(person_id, type_id, contact, f"subscription:{name}"):
+            if not subscribed or not is_withheld(person_id, type_id, number, f"subscription:{name}"):
                 told.answers.append(SubscriptionAnswer(person_id, type_id, subscribed, source))
-        consent = contact.consent
-        if consent is None and statement.consent_basis:
-            consent = True
-        if consent is None or (consent and is_withheld(person_id, None, contact, "consent")):
+        consent, number = rows.consent or (bool(statement.consent_basis) or None, rows.stated)
+        if consent is None or (consent and is_withheld(person_id, None, number, "consent")):
             continue
         told.consents.append(
             ConsentLine(
@@ -94,9 +85,9 @@ def what_is_told(
                 ConsentAction.GIVEN if consent else ConsentAction.WITHDRAWN,
                 (statement.consent_source or source) if consent else source,
                 person_id,
-                legal_basis=LegalBasis(statement.consent_basis or LegalBasis.CONSENT),
+                legal_basis=basis,
                 valid_from=given_at if consent else None,
-                recorded_by=f"import {statement.id}",
+                recorded_by=recorded_by,
             )
         )
     return told

@@ -5,11 +5,12 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import text
-from sqlmodel import col, delete, insert, select
+from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.audience.models import Import, ImportProblem, Selection, SelectionMember
 from app.contacts.models import Person
+from app.platform.db import driver_connection
 from app.platform.files import StoredFile
 
 _ADD_MEMBERS = text("""
@@ -131,10 +132,17 @@ async def page_of_problems(
     return (await session.exec(query.order_by(col(ImportProblem.id)).limit(limit + 1))).all()
 
 
-async def add_problems(session: AsyncSession, *, problems: Sequence[dict[str, Any]]) -> None:
-    """Add problems of an import, in order."""
+async def add_problems(
+    session: AsyncSession, *, import_id: int, problems: Sequence[tuple[int, str | None, str, str, bool]]
+) -> None:
+    """Add problems (row number, field, code, detail, rejected) of an import, in the order of the rows."""
     if problems:
-        await session.exec(insert(ImportProblem), params=list(problems))
+        connection = await driver_connection(session)
+        await connection.copy_records_to_table(
+            "import_problem",
+            records=[(import_id, *problem) for problem in sorted(problems, key=lambda problem: problem[0])],
+            columns=["import_id", "row_number", "field", "code", "detail", "rejected"],
+        )
 
 
 async def drop_file(session: AsyncSession, *, file_id: int) -> None:

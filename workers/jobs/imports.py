@@ -1,13 +1,12 @@
 """The job of an import."""
 
-import asyncio
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from app.audience import imports
-from app.audience.headings import InvalidMapping
-from app.audience.import_reading import Reading, open_reading, read_batches
+from app.audience.reading_ahead import OpenFile, open_file
 from app.audience.sheet_row import UnreadableFile
+from app.audience.sheets import SheetOptions
 from app.platform.files import fetch
 from app.platform.operations import OperationState
 from app.platform.outbox import Job, enqueue
@@ -29,15 +28,15 @@ async def run_import(context: Context, run: JobRun) -> None:
                     await run.finish(session)
                     return
                 await fetch(session, file_id=claim.file_id, target=path)
-            reading = await asyncio.to_thread(open_reading, path, file_name=claim.file_name, mapping=claim.mapping)
-            async with context.database.begin() as session:
-                await imports.describe(session, import_id=import_id, reading=reading)
-            state = await _save_batches(context, import_id, reading, next_row=claim.next_row)
+            async with open_file(
+                path, file_name=claim.file_name, mapping=claim.mapping, options=SheetOptions(),
+                next_row=claim.next_row, default_country=context.settings.default_country, kinds={},
+            ) as file:  # fmt: skip
+                async with context.database.begin() as session:
+                    await imports.describe(session, import_id=import_id, detected=file.detected, total=file.total)
+                state = await _save_batches(context, import_id, file)
     except UnreadableFile as refusal:
         await _fail(context, run, import_id, code=refusal.code, detail=refusal.detail)
-        return
-    except InvalidMapping as refusal:
-        await _fail(context, run, import_id, code="invalid_mapping", detail=" ".join(refusal.problems))
         return
     except imports.TakenOver:
         run.finished = True  # the row is that worker's now
@@ -54,13 +53,11 @@ async def run_import(context: Context, run: JobRun) -> None:
         await run.finish(session)
 
 
-async def _save_batches(context: Context, import_id: int, reading: Reading, *, next_row: int) -> OperationState | None:
+async def _save_batches(context: Context, import_id: int, file: OpenFile) -> OperationState | None:
     """Save batches to the file's end, or until the import is cancelled; None when this process is asked to stop."""
-    country = context.settings.default_country
-    batches = read_batches(reading, next_row=next_row, default_country=country)
-    while batch := await asyncio.to_thread(next, batches, None):
+    async for batch in file.batches:
         async with context.database.begin() as session:
-            going_on = await imports.save_batch(session, import_id=import_id, batch=batch, default_country=country)
+            going_on = await imports.save_batch(session, import_id=import_id, batch=batch)
         if not going_on:
             return OperationState.CANCELLED
         if context.stopping.is_set():
