@@ -16,6 +16,7 @@ from app.audience.import_reading import Batch
 from app.audience.person_lines import Kinds
 from app.audience.sheet_row import UnreadableFile
 from app.audience.sheets import SheetOptions
+from app.platform.memory import uncollected
 
 PIPE_OCTETS = 1 << 20
 """What Linux lets anybody ask for: half a batch, so that the reader seldom waits while the worker is at work."""
@@ -99,5 +100,6 @@ async def _frame(frames: asyncio.StreamReader) -> tuple[str, Any]:
         octets = await frames.readexactly(int.from_bytes(await frames.readexactly(8), "big"))
     except asyncio.IncompleteReadError as error:
         raise ReaderDied("the reading process ended early") from error
-    what, content = marshal.loads(octets)  # noqa: S302 - written by our own child, the same interpreter
+    with uncollected():
+        what, content = marshal.loads(octets)  # noqa: S302 - written by our own child, the same interpreter
     return what, content

@@ -15,6 +15,7 @@ from app.contacts.merging import Draft, Existing, Laid, Line, Outcome, lay
 from app.contacts.models import ExtraField, ExtraOwner
 from app.contacts.schemas import BulkStatus, CompanyBulkItem, PersonBulkItem
 from app.platform.errors import InvalidField
+from app.platform.memory import uncollected
 
 CHUNK = 1000  # items; few enough that other requests get their turn between two statements
 
@@ -62,7 +63,8 @@ async def save_persons(
     external_ids = {line["external_id"] for line in lines if line.get("external_id")}
     keys = {line["email_key"] for line in lines if line.get("email_key")} if by_address else set()
     found = await matching_queries.persons_meant(session, external_ids=sorted(external_ids), email_keys=sorted(keys))
-    laid = lay(lines, found, blank=queries.BLANK_PERSON, existing=existing, by_address=by_address)
+    with uncollected():
+        laid = lay(lines, found, blank=queries.BLANK_PERSON, existing=existing, by_address=by_address)
     changed = _changed(laid)
     await matching_queries.write_persons(session, changed)
     cleared = [_id(draft) for draft in changed if draft.further and draft.values["email_key"] is None]

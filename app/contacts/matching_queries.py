@@ -18,6 +18,7 @@ from app.contacts.errors import ExternalIdTaken
 from app.contacts.merging import Draft
 from app.contacts.queries import COMPANY_COLUMNS, PERSON_COLUMNS
 from app.platform.db import driver_connection, run
+from app.platform.memory import uncollected
 
 _MATCHING_LOCK = 0x636F6E7461637473  # "contacts"
 
@@ -29,8 +30,13 @@ _BY_INDEX = """
 """
 
 
-def _quoted(columns: dict[str, str], *, under: str = "") -> str:
-    return ", ".join(f'{under}"{name}"' for name in columns)
+def _quoted(columns: dict[str, str]) -> str:
+    return ", ".join(f'"{name}"' for name in columns)
+
+
+def _readable(columns: dict[str, str]) -> str:
+    """Return the columns for a SELECT, JSON as text: nearly all of it is `{}`, and need not be parsed."""
+    return ", ".join(f'"{name}"{"::text" if kind == "jsonb" else ""}' for name, kind in columns.items())
 
 
 _PERSONS_MEANT = f"""
@@ -56,7 +62,7 @@ _PERSONS_MEANT = f"""
             JOIN person_email AS f USING (email_key) JOIN person AS p ON p.id = f.person_id
         ) AS further WHERE place <= 50
     )
-    SELECT id, {_quoted(PERSON_COLUMNS)},
+    SELECT id, {_readable(PERSON_COLUMNS)},
            ARRAY(SELECT f.email_key FROM person_email AS f WHERE f.person_id = person.id) AS further
     FROM person JOIN meant USING (id)
     ORDER BY id FOR NO KEY UPDATE OF person
@@ -64,7 +70,7 @@ _PERSONS_MEANT = f"""
 
 _COMPANIES_MEANT = f"""
     -- The companies that lines mean by external id, locked until the commit. Needs company_external_id_key.
-    SELECT id, {_quoted(COMPANY_COLUMNS)}, '{{}}'::text[] AS further
+    SELECT id, {_readable(COMPANY_COLUMNS)}, '{{}}'::text[] AS further
     FROM unnest($1::text[]) AS e (external_id) JOIN company USING (external_id)
     ORDER BY id FOR NO KEY UPDATE OF company
 """
@@ -152,10 +158,12 @@ async def companies_named(session: AsyncSession, *, names: Sequence[str]) -> dic
 
 def _drafts(rows: Sequence[Any]) -> list[Draft]:
     drafts = []
-    for row in rows:
-        values = dict(row)
-        further = values.pop("further")
-        drafts.append(Draft(values.pop("id"), values, further=frozenset(further)))
+    with uncollected():
+        for row in rows:
+            values = dict(row)
+            further = values.pop("further")
+            values["extra"] = {} if values["extra"] == "{}" else json.loads(values["extra"])
+            drafts.append(Draft(values.pop("id"), values, further=frozenset(further)))
     return drafts
 
 
@@ -195,7 +203,8 @@ def _records(drafts: Sequence[Draft], columns: dict[str, str]) -> list[tuple[Any
     """Return rows (id, columns in order); `extra` comes last, as the text that the driver's codec takes."""
     *plain, extra = columns
     values_of = itemgetter(*plain)
-    return [
-        (draft.id, *values_of(draft.values), json.dumps(draft.values[extra]) if draft.values[extra] else "{}")
-        for draft in drafts
-    ]
+    with uncollected():
+        return [
+            (draft.id, *values_of(draft.values), json.dumps(draft.values[extra]) if draft.values[extra] else "{}")
+            for draft in drafts
+        ]
