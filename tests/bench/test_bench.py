@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.embedded.catcher import prepare_catcher
-from tests.bench import p01_send, p06_click
+from tests.bench import p01_send, p06_click, p08_import
 from tests.bench.__main__ import main, targets
 from tests.bench.house import fresh_house
 from tests.bench.measuring import BASELINE, OURS, Measured, Run, Target, details_of, summarise, table_of, write
@@ -44,6 +44,15 @@ async def test_clicks_are_measured_and_none_is_lost(house):
     assert ours.further["stored"] == ours.further["answered"] > 8
 
 
+async def test_an_import_is_measured_and_every_row_accounted_for(house):
+    measured = await p08_import.measure_with(house, rows=2_000, runs=1)
+
+    baseline, ours = measured.runs
+    assert (baseline.side, ours.side) == (BASELINE, OURS)
+    assert set(ours.cpu_us) == {"worker", "postgres"}
+    assert ours.value == pytest.approx(ours.further["upload_s"] + ours.further["import_s"])
+
+
 def runs_of(*pairs):
     return [run for ours, base in pairs for run in (Run(BASELINE, base, 1.0), Run(OURS, ours, 1.0, {"worker": 5.0}))]
 
@@ -73,7 +82,7 @@ P = Target("P0", "nothing", "units/s", 0.5, measure_nothing)
 
 
 def test_every_target_is_found_by_its_file():
-    assert {"P1", "P6"} <= set(targets())
+    assert {"P1", "P6", "P8"} <= set(targets())
 
 
 def test_an_unknown_target_is_named(capsys):
