@@ -35,7 +35,8 @@ _ADD_MATCHING = text("""
     WITH known AS (
         SELECT p.id FROM person AS p
         WHERE (cast(:consent AS text) IS NULL OR p.id IN (
-                SELECT person_id FROM consent_state WHERE purpose = :consent AND given))
+                SELECT person_id FROM consent_state WHERE purpose = :consent AND given
+                    AND (valid_until IS NULL OR valid_until > now())))
             AND (cast(:subscription_type_id AS bigint) IS NULL OR p.id IN (
                 SELECT person_id FROM subscription WHERE subscription_type_id = :subscription_type_id AND subscribed))
             AND (cast(:company_id AS bigint) IS NULL OR p.company_id = :company_id)

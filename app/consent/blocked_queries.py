@@ -5,10 +5,10 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import text
-from sqlmodel import col, select
+from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.consent.models import BlockedAddress, BlockReason
+from app.consent.models import BlockedAddress
 from app.consent.waiting_queries import IS_BLOCKED
 from app.platform.db import run
 
@@ -84,17 +84,3 @@ async def find_by_key(session: AsyncSession, *, email_key: str) -> BlockedAddres
 async def find_blocked(session: AsyncSession, *, blocked_address_id: int) -> BlockedAddress | None:
     """Return a blocked address, or None."""
     return await session.get(BlockedAddress, blocked_address_id, populate_existing=True)
-
-
-async def page_of_blocked(
-    session: AsyncSession, *, reason: BlockReason | None, email_key: str | None, after: int | None, limit: int
-) -> Sequence[BlockedAddress]:
-    """Return at most `limit + 1` blocked addresses with ids over `after`."""
-    query = select(BlockedAddress).order_by(col(BlockedAddress.id)).limit(limit + 1)
-    if reason is not None:
-        query = query.where(BlockedAddress.reason == reason)
-    if email_key is not None:
-        query = query.where(BlockedAddress.email_key == email_key)
-    if after is not None:
-        query = query.where(col(BlockedAddress.id) > after)
-    return (await session.exec(query)).all()

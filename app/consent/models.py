@@ -185,6 +185,7 @@ class BlockedAddress(Row, table=True):
     """An address no mailing may go to, by address and not by person."""
 
     __tablename__ = "blocked_address"
+    __table_args__ = (sa.Index("blocked_address_reason_idx", "reason", "id"),)
 
     email: str
     email_key: str = Field(unique=True)
