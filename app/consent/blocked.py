@@ -99,6 +99,13 @@ async def _withdraw_for(session: AsyncSession, complaints: Sequence[Block]) -> N
     await record_lines(session, lines=lines, only_changes=True)
 
 
+async def blocked_addresses(session: AsyncSession, *, emails: Sequence[str]) -> set[str]:
+    """Return those of the addresses that nothing may go to: blocked, or erased. Raises InvalidAddress."""
+    keys = {email: read_address(email).key for email in emails}
+    among = await queries.blocked_among(session, email_keys=sorted(set(keys.values())))
+    return {email for email, key in keys.items() if key in among}
+
+
 async def block_by_hand(session: AsyncSession, *, email: str, reason: BlockReason, origin: str) -> BlockedAddress:
     """Block one address; raises InvalidAddress, and AlreadyBlocked when that changes nothing."""
     address = read_address(email)

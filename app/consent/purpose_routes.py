@@ -1,13 +1,20 @@
 """`/v1/consent-purposes`, and consents and subscriptions of many persons at once."""
 
-from app.consent import bulk, purpose_queries, purposes
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from fastapi import Query
+
+from app.consent import bulk, expiring_queries, purpose_queries, purposes
 from app.consent.bulk_schemas import ConsentBulk, RecordedOut, SubscriptionBulk
 from app.consent.errors import PurposeInUse, PurposeNotFound, PurposeTaken
-from app.consent.models import ConsentPurpose
-from app.consent.schemas import PurposeIn, PurposeOut, PurposePatch, PurposesOut
+from app.consent.models import ConsentPurpose, Purpose
+from app.consent.schemas import ExpiringOut, ExpiringPage, PurposeIn, PurposeOut, PurposePatch, PurposesOut
 from app.platform.auth import ContactsRead, ContactsWrite
+from app.platform.clock import now
 from app.platform.errors import declare
 from app.platform.http import Session, router
+from app.platform.pages import Cursor, Limit, page_of, read_key
 
 routes = router(tag="consent")
 
@@ -15,6 +22,11 @@ routes = router(tag="consent")
 def show_purpose(purpose: ConsentPurpose) -> PurposeOut:
     """Return a purpose as the API shows it."""
     return PurposeOut(**purpose.model_dump())
+
+
+def show_expiring(row: Any) -> ExpiringOut:
+    """Return whose yes runs out as the API shows it."""
+    return ExpiringOut(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
 
 
 @routes.post(
@@ -61,6 +73,35 @@ async def update_consent_purpose(caller: ContactsWrite, session: Session, key: s
 async def delete_consent_purpose(caller: ContactsWrite, session: Session, key: str) -> None:
     """Delete a purpose of your own, unless the ledger has lines of it."""
     await purposes.delete_purpose(session, key=key)
+
+
+@routes.get(
+    "/v1/consents/expiring", operation_id="list_expiring_consents", responses=declare(PurposeNotFound),
+    summary="List whose consent runs out",
+)  # fmt: skip
+async def list_expiring_consents(
+    caller: ContactsRead, session: Session,
+    purpose: Annotated[str, Query(max_length=40)] = Purpose.E_MARKETING,
+    within_days: Annotated[int, Query(ge=0, le=36_600, description="The yes runs out within so many days")] = 30,
+    expired_days: Annotated[int, Query(ge=0, le=36_600, description="Or it ran out so many days ago at most")] = 0,
+    include: Annotated[Literal["total"] | None, Query(description="`total` counts them, too")] = None,
+    limit: Limit = 50, cursor: Cursor = None,
+) -> ExpiringPage:  # fmt: skip
+    """List the persons to ask for permission again, those first whose yes runs out first.
+
+    Whoever has withdrawn, or said yes anew for longer, is not among them.
+    """
+    await purposes.read_purpose(session, key=purpose)
+    at = now()
+    since, until = at - timedelta(days=expired_days), at + timedelta(days=within_days)
+    rows = await expiring_queries.page_of_expiring(
+        session, purpose=purpose, since=since, until=until, after=read_key(cursor, datetime, int), limit=limit
+    )
+    total = None
+    if include:
+        total = await expiring_queries.count_expiring(session, purpose=purpose, since=since, until=until)
+    page = page_of(rows, limit=limit, show=show_expiring, key=lambda row: (row.until, row.person_id))
+    return ExpiringPage(**page, total=total)
 
 
 @routes.post(

@@ -173,6 +173,27 @@ class ConsentStatesOut(BaseModel):
     items: list[ConsentStateOut]
 
 
+class ExpiringOut(BaseModel):
+    """A person whose yes runs out, or ran out."""
+
+    person_id: int
+    external_id: str | None
+    name: str
+    email: str | None
+    since: datetime
+    until: datetime
+    expired: bool
+    consent_id: int = Field(description="The line that the state rests on: the yes, or that it expired")
+
+
+class ExpiringPage(BaseModel):
+    """One page of the re-permission list."""
+
+    items: list[ExpiringOut]
+    next_cursor: str | None = Field(description="Pass as `cursor` to get the next page; null on the last one")
+    total: int | None = Field(default=None, description="With include=total: how many there are")
+
+
 class SubscriptionIn(BaseModel):
     """A yes or no to a subscription type."""
 

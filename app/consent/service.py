@@ -216,6 +216,24 @@ async def unsubscribe(
     )  # one statement for all: see there
 
 
+async def unsubscribe_company(
+    session: AsyncSession, *, company_id: int, subscription_type_id: int | None, source: str
+) -> None:
+    """Take a company's own address off a subscription type, or with None withdraw its consent to e-marketing (D46).
+
+    A company that does not exist any more is passed over.
+    """
+    if not await ledger_queries.lock_companies(session, ids=[company_id]):
+        return
+    if subscription_type_id is None:
+        line = ConsentLine(Purpose.E_MARKETING, ConsentAction.WITHDRAWN, source, company_id=company_id)
+        await record_consents(session, lines=[line], only_changes=True)
+        return
+    await answer_company_subscriptions(
+        session, company_id=company_id, answers=[(subscription_type_id, False)], source=source
+    )
+
+
 def check_types(answers: Sequence[tuple[int, bool]], known: set[int]) -> None:
     """Raise InvalidSubscription, by place, where an answer (subscription type, subscribed) names no known type."""
     faults = [

@@ -19,3 +19,9 @@ class NotReady(Invalid):
     """The mailing is incomplete; each problem is named (D26)."""
 
     slug, title = "not-ready", "The mailing is incomplete"
+
+
+class BlockedTestAddress(Invalid):
+    """A test is to go to an address that nothing may go to; each error names its place."""
+
+    slug, title = "blocked-test-address", "An address is blocked"

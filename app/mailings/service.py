@@ -4,11 +4,12 @@ from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.consent.blocked import blocked_addresses
 from app.content.service import check_content, read_template
 from app.delivery import service as delivery
 from app.mailings import queries
 from app.mailings.composing import Composer, compile_mailing
-from app.mailings.errors import NotReady
+from app.mailings.errors import BlockedTestAddress, NotReady
 from app.mailings.models import Mailing, MailingState, TestMessage, UnconfirmedPolicy
 from app.mailings.options import check_options
 from app.mailings.readiness import judge
@@ -286,7 +287,20 @@ async def keep_going(session: AsyncSession, *, mailing_id: int, settings: Settin
 
 
 async def request_test(session: AsyncSession, *, mailing: Mailing, wanted: MessageTest) -> Operation:
-    """Send a test to one or several addresses, rendered as a chosen recipient; never in the statistics (D15)."""
+    """Send a test to one or several addresses, rendered as a chosen recipient; never in the statistics (D15).
+
+    Raises BlockedTestAddress when nothing may go to one of them: who blocked an address meant tests, too.
+    """
+    blocked = await blocked_addresses(session, emails=wanted.addresses)
+    if blocked:
+        faults = [
+            InvalidField(pointer=f"#/addresses/{index}", detail="Nothing may go to this address: it is blocked.")
+            for index, address in enumerate(wanted.addresses)
+            if address in blocked
+        ]
+        raise BlockedTestAddress(
+            "Nothing may go to some of these addresses; unblock them, or leave them out.", errors=faults
+        )
     recipient_id = wanted.recipient_id
     if recipient_id is None:
         recipient_id = await queries.first_ready_recipient(session, mailing_id=mailing.id)

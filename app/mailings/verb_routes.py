@@ -8,7 +8,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from app.mailings import service
-from app.mailings.errors import IllegalTransition, NotReady
+from app.mailings.errors import BlockedTestAddress, IllegalTransition, NotReady
 from app.mailings.models import MailingState
 from app.mailings.routes import Composer, tagged
 from app.mailings.schemas import MailingOut, MessageTest
@@ -28,12 +28,15 @@ OVER = frozenset({MailingState.FINISHED, MailingState.CANCELLED, MailingState.EX
 
 @routes.post(
     "/{mailing_id}/test", operation_id="send_test", status_code=202,
-    responses=declare(MailingNotFound, RecipientNotFound), summary="Send a test",
+    responses=declare(MailingNotFound, RecipientNotFound, BlockedTestAddress), summary="Send a test",
 )  # fmt: skip
 async def send_test(
     caller: MailingsSend, session: Session, mailing_id: int, body: MessageTest, response: Response
 ) -> OperationOut:
-    """Send the message to some addresses, rendered as a chosen recipient. Never counted in the statistics."""
+    """Send the message to some addresses, rendered as a chosen recipient. Never counted in the statistics.
+
+    Refused when one of them is a blocked address: nothing is sent to those, tests neither.
+    """
     mailing = await service.read_mailing(session, mailing_id=mailing_id)
     return accepted(await service.request_test(session, mailing=mailing, wanted=body), response)
 

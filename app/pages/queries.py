@@ -7,11 +7,14 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 _RECIPIENT = text("""
     -- A recipient with what the pages show of it: by primary keys, at most one row. Person and mailing may be gone.
-    -- person_id is null for one who matches no person, or whose person is gone.
-    SELECT r.id, r.mailing_id, p.id AS person_id, coalesce(p.email, r.email) AS email, r.email AS sent_to,
-           r.email_key, p.language, m.from_name, t.id AS subscription_type_id, t.name AS subscription_type
+    -- person_id is null for one who matches no person, or whose person is gone; company_id is that of a
+    -- company's own line.
+    SELECT r.id, r.mailing_id, p.id AS person_id, k.id AS company_id, coalesce(p.email, r.email) AS email,
+           r.email AS sent_to, r.email_key, p.language, m.from_name, t.id AS subscription_type_id,
+           t.name AS subscription_type
     FROM recipient AS r
     LEFT JOIN person AS p ON p.id = r.person_id
+    LEFT JOIN company AS k ON k.id = r.company_id AND r.person_id IS NULL
     LEFT JOIN mailing AS m ON m.id = r.mailing_id
     LEFT JOIN subscription_type AS t ON t.id = m.subscription_type_id
     WHERE r.id = :recipient_id

@@ -100,7 +100,8 @@ async def _view(session: AsyncSession, request: Request, visitor: Visitor | None
 
 
 async def _show_unsubscribe(_session: AsyncSession, request: Request, visitor: Visitor | None) -> Response:
-    kind = visitor.subscription_type if visitor and visitor.person_id is not None else None
+    known = visitor is not None and (visitor.person_id is not None or visitor.company_id is not None)
+    kind = visitor.subscription_type if visitor and known else None
     if visitor is None:
         kind = CATALOGUES[_language(request, None)]["test.type"]
     return _page(request, "unsubscribe.html", visitor, type=kind, preferences=_preferences_path(request, visitor))

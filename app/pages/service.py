@@ -26,6 +26,7 @@ class Visitor:
     recipient_id: int
     mailing_id: int
     person_id: int | None
+    company_id: int | None
     email: str
     sent_to: str
     email_key: str | None
@@ -49,8 +50,8 @@ async def find_visitor(session: AsyncSession, *, recipient_id: int) -> Visitor |
     if row is None:
         return None
     return Visitor(
-        recipient_id=row.id, mailing_id=row.mailing_id, person_id=row.person_id, email=row.email or "",
-        sent_to=row.sent_to, email_key=row.email_key, language=row.language, sender=row.from_name or "",
+        recipient_id=row.id, mailing_id=row.mailing_id, person_id=row.person_id, company_id=row.company_id,
+        email=row.email or "", sent_to=row.sent_to, email_key=row.email_key, language=row.language, sender=row.from_name or "",
         subscription_type_id=row.subscription_type_id, subscription_type=row.subscription_type,
     )  # fmt: skip
 
@@ -63,7 +64,13 @@ async def unsubscribe(session: AsyncSession, *, visitor: Visitor, everything: bo
     """
     source = f"{page}, mailing {visitor.mailing_id}"
     subscription_type_id = None if everything else visitor.subscription_type_id
-    if visitor.person_id is None:
+    if visitor.company_id is not None:
+        await consent.unsubscribe_company(
+            session, company_id=visitor.company_id, subscription_type_id=subscription_type_id, source=source
+        )
+        if subscription_type_id is None:
+            await _unsubscribe_address(session, visitor=visitor, source=source)
+    elif visitor.person_id is None:
         subscription_type_id = None
         await _unsubscribe_address(session, visitor=visitor, source=source)
     else:

@@ -63,7 +63,7 @@ def _part(value: Any, kind: type) -> Any:
         if moment.tzinfo is None:
             raise ValueError(value)
         return moment
-    sound = type(value) is kind and (0 < value < 2**63 if isinstance(value, int) else "\x00" not in value)
+    sound = type(value) is kind and (0 < value < 2**63 if isinstance(value, int) else "\x00" not in str(value))
     if not sound:
         raise ValueError(value)
     return value

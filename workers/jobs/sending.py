@@ -6,6 +6,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.bounces.models import BounceKind, BounceOrigin
 from app.bounces.service import take_in_bounce
+from app.consent.blocked import blocked_addresses
 from app.delivery import service as delivery
 from app.delivery.plan import Plan
 from app.delivery.replies import SendResult
@@ -181,9 +182,13 @@ async def send_test(context: Context, run: JobRun) -> None:
             await close_operation(session, operation_id=test.operation_id, state=OperationState.FAILED, error=error)
             await run.finish(session)
             return
+        blocked = await blocked_addresses(session, emails=test.addresses)
     account = parse_smtp_url(context.settings.smtp_url.get_secret_value())
     outcomes = []
     for address in test.addresses:
+        if address in blocked:  # since it was asked for
+            outcomes.append({"address": address, "outcome": "blocked", "reply": "Nothing may go to this address."})
+            continue
         result = await send_one(account, sender=sender, recipient=address, message=message)
         outcomes.append({"address": address, "outcome": result.outcome.value, "reply": result.text})
     async with context.database.begin() as session:
