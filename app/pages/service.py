@@ -51,8 +51,9 @@ async def find_visitor(session: AsyncSession, *, recipient_id: int) -> Visitor |
         return None
     return Visitor(
         recipient_id=row.id, mailing_id=row.mailing_id, person_id=row.person_id, company_id=row.company_id,
-        email=row.email or "", sent_to=row.sent_to, email_key=row.email_key, language=row.language, sender=row.from_name or "",
-        subscription_type_id=row.subscription_type_id, subscription_type=row.subscription_type,
+        email=row.email or "", sent_to=row.sent_to, email_key=row.email_key, language=row.language,
+        sender=row.from_name or "", subscription_type_id=row.subscription_type_id,
+        subscription_type=row.subscription_type,
     )  # fmt: skip
 
 
