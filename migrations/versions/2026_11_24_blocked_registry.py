@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "blocked_registry"
-down_revision = "consents"
+down_revision = "extra_names"
 branch_labels = None
 depends_on = None
 
