@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from app import tables
 from app.audience.import_routes import routes as import_routes
+from app.audience.project_routes import routes as project_routes
 from app.audience.routes import routes as selection_routes
 from app.bounces.routes import routes as bounces_routes
 from app.consent.blocked_routes import routes as blocked_routes
@@ -62,6 +63,7 @@ ROUTERS = (
     consent_routes,
     blocked_routes,
     selection_routes,
+    project_routes,
     folder_routes,
     content_routes,
     mailing_routes,

@@ -9,6 +9,12 @@ class SelectionNotFound(NotFound):
     slug, title = "selection-not-found", "No such selection"
 
 
+class ProjectNotFound(NotFound):
+    """There is no such project."""
+
+    slug, title = "project-not-found", "No such project"
+
+
 class MemberNotFound(NotFound):
     """The person or company is not in the selection."""
 
