@@ -32,6 +32,17 @@ class Desk:
             assert answer.status_code == 200, answer.text
         return selection
 
+    async def project(self, *persons, **fields):
+        project = (await self.post("projects", {"name": "Office move", **fields}))["id"]
+        if persons:
+            answer = await self.client.post(f"/v1/projects/{project}/members", json={"person_ids": persons})
+            assert answer.status_code == 200, answer.text
+        return project
+
+    async def activities(self, project):
+        answer = await self.client.get(f"/v1/projects/{project}/activities")
+        return [item["id"] for item in answer.json()["items"]]
+
     async def mailing(self, **setup):
         body = {"name": "News", "override_consent": True, "override_reason": "a test of associations", **setup}
         return (await self.post("mailings", body))["id"]
@@ -83,6 +94,146 @@ async def test_an_associated_selection_adds_its_persons_as_a_source(desk):
         "selection", selection, "Customers in Oslo",
     )  # fmt: skip
     assert await desk.listed(mailing) == {kari, ola}
+
+
+@pytest.mark.parametrize(
+    ("selection", "project", "brings", "kinds"),
+    [
+        (False, False, set(), []),
+        (True, False, {"selected", "both"}, ["selection"]),
+        (False, True, {"involved", "both"}, ["project"]),
+        (True, True, {"selected", "both"}, ["selection"]),
+    ],
+)
+@pytest.mark.parametrize("changed", [False, True], ids=["created so", "changed to it"])
+async def test_of_a_selection_and_a_project_only_the_selections_persons_are_added(
+    desk, selection, project, brings, kinds, changed
+):
+    """D19, row by row: the project lists the mailing among its activities either way."""
+    persons = {name: await desk.person() for name in ("selected", "involved", "both", "neither")}
+    selected = await desk.selection(persons["selected"], persons["both"])
+    involved = await desk.project(persons["involved"], persons["both"])
+    setup = {"selection_id": selected if selection else None, "project_id": involved if project else None}
+    if changed:
+        mailing = await desk.mailing(
+            selection_id=None if selection else selected, project_id=None if project else involved
+        )
+        await desk.change(mailing, **setup)
+    else:
+        mailing = await desk.mailing(**setup)
+    assert await desk.listed(mailing) == {persons[name] for name in brings}
+    sources = await desk.sources(mailing)
+    assert [source["kind"] for source in sources] == kinds
+    assert all(source["associated"] in ("Customers", "Office move") for source in sources)
+    assert await desk.activities(involved) == ([mailing] if project else [])
+
+
+async def test_one_association_after_the_other_goes_and_the_list_is_what_is_left(desk):
+    """D19: the project's persons come when the selection no longer stands before them."""
+    kari, ola = await desk.person(), await desk.person()
+    selection, project = await desk.selection(kari), await desk.project(ola)
+    mailing = await desk.mailing(selection_id=selection, project_id=project)
+    assert await desk.listed(mailing) == {kari}
+    await desk.change(mailing, selection_id=None)
+    assert await desk.listed(mailing) == {ola}
+    await desk.change(mailing, project_id=None)
+    assert await desk.listed(mailing) == set()
+    await desk.change(mailing, project_id=project)
+    assert await desk.listed(mailing) == {ola}
+    await desk.change(mailing, selection_id=selection)
+    assert await desk.listed(mailing) == {kari}
+
+
+async def test_the_project_takes_over_when_the_selection_is_deleted(client, desk):
+    """D19."""
+    kari, ola = await desk.person(), await desk.person()
+    selection, project = await desk.selection(kari), await desk.project(ola)
+    mailing = await desk.mailing(selection_id=selection, project_id=project)
+    await client.delete(f"/v1/selections/{selection}")
+    assert await desk.run_jobs(mailing) == 1
+    assert await desk.listed(mailing) == {ola}
+    assert [source["kind"] for source in await desk.sources(mailing)] == ["project"]
+    await client.delete(f"/v1/projects/{project}")
+    assert await desk.run_jobs(mailing) == 1
+    assert await desk.listed(mailing) == set()
+    assert await desk.sources(mailing) == []
+
+
+async def test_deleting_the_project_beside_a_selection_changes_nothing_on_the_list(client, desk):
+    kari, ola = await desk.person(), await desk.person()
+    selection, project = await desk.selection(kari), await desk.project(ola)
+    mailing = await desk.mailing(selection_id=selection, project_id=project)
+    await client.delete(f"/v1/projects/{project}")
+    assert (await client.get(f"/v1/mailings/{mailing}")).json()["project_id"] is None
+    assert await desk.run_jobs(mailing) == 0
+    assert await desk.listed(mailing) == {kari}
+
+
+async def test_a_company_that_is_deleted_leaves_the_drafts_that_have_companies(client, desk):
+    company = (await desk.post("companies", {"name": "Nordlys Bygg AS"}))["id"]
+    kari = await desk.person(company_id=company)
+    with_companies = await desk.mailing(include_companies=True)
+    await desk.post(f"mailings/{with_companies}/sources", {"kind": "company", "company_id": company})
+    by_company = await desk.mailing()
+    await desk.post(f"mailings/{by_company}/sources", {"kind": "company", "company_id": company})
+    untouched = await desk.mailing(selection_id=await desk.selection(kari))
+    await client.delete(f"/v1/companies/{company}")
+    assert [await desk.run_jobs(draft) for draft in (with_companies, by_company, untouched)] == [1, 1, 0]
+    assert [await desk.listed(draft) for draft in (with_companies, by_company, untouched)] == [set(), set(), {kari}]
+
+
+async def test_a_hundred_deletions_make_one_job_for_each_draft(client, desk, database):
+    persons = [await desk.person() for _ in range(3)]
+    mailing = await desk.mailing(selection_id=await desk.selection(*persons))
+    async with database.begin() as session:
+        await session.exec(text("DELETE FROM person WHERE id = ANY(:ids)"), params={"ids": persons})
+    assert await desk.run_jobs(mailing) == 1
+    assert await desk.listed(mailing) == set()
+
+
+async def test_what_was_sent_is_not_touched_by_deletions(client, desk, database):
+    """D25, D41: the list of a mailing that was sent is what it was."""
+    kari = await desk.person()
+    selection = await desk.selection(kari)
+    mailing = await desk.mailing(selection_id=selection)
+    async with database.begin() as session:
+        for change in (
+            "recipient SET status = 'sent', sent_at = now() WHERE mailing_id",
+            "mailing SET state = 'finished' WHERE id",
+        ):
+            await session.exec(text(f"UPDATE {change} = :id"), params={"id": mailing})
+    await client.delete(f"/v1/persons/{kari}")
+    await client.delete(f"/v1/selections/{selection}")
+    assert await desk.run_jobs(mailing) == 0
+    assert await desk.listed(mailing) == {kari}
+    [line] = (await client.get(f"/v1/mailings/{mailing}/recipients")).json()["items"]
+    why = (await client.get(f"/v1/mailings/{mailing}/recipients/{line['id']}/why")).json()
+    assert "Customers" in why["explanation"]
+
+
+async def test_tags_of_the_associated_project_are_filled_and_empty_where_none_is(client, desk):
+    """D11: `project.*` where linked, also beside a selection; their values are for text, attributes and links alike."""
+    kari = await desk.person()
+    project = await desk.project(name="Office & move", number="2026-7")
+    html = (
+        '<p>[[project.name]] ([[project.number]]) [[project.description|default("no words")]]</p>'
+        '<p><a href="https://example.com/?p=[[project.name]]">More</a> <a href="[[link.unsubscribe]]">Stop</a></p>'
+    )
+    for setup, subject, shown in (
+        ({"project_id": project, "selection_id": await desk.selection(kari)}, "About Office & move",
+         "<p>Office &amp; move (2026-7) no words</p>"),
+        ({"selection_id": await desk.selection(kari)}, "About ", "<p> () no words</p>"),
+    ):  # fmt: skip
+        mailing = await desk.mailing(from_email="a@example.com", from_name="A", **setup)
+        content = {"subject": "About [[project.name]]", "html": html}
+        saved = await client.put(f"/v1/mailings/{mailing}/content", json=content)
+        assert saved.status_code == 200, saved.text
+        preview = await client.get(f"/v1/mailings/{mailing}/preview")
+        assert preview.status_code == 200, preview.text
+        assert preview.json()["subject"].strip() == subject.strip()
+        assert shown in preview.json()["html"]
+    targets = [link["target"] for link in (await client.get(f"/v1/mailings/{mailing - 1}/links")).json()["items"]]
+    assert "https://example.com/?p=Office%20%26%20move" in targets
 
 
 async def test_another_association_replaces_the_source_and_the_list_follows(desk):
