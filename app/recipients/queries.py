@@ -95,8 +95,8 @@ _WHY = text("""
     -- Each part is found by its key; the refusal needs consent_person_purpose_idx. Lines outlive persons and their
     -- subscriptions, so every join but the mailing's is an outer one.
     SELECT r.id, r.person_id, p.id IS NOT NULL AS person_exists, r.name, r.email, r.status, r.reason, r.consent_id,
-           r.subscribed_at, s.id AS source_id, s.kind, s.created_at AS added_at, s.selection_id,
-           sel.name AS selection_name, s.consent_basis, s.consent_source, s.consent_date,
+           r.subscribed_at, r.company_id, s.id AS source_id, s.kind, s.label, s.associated, s.created_at AS added_at,
+           s.selection_id, sel.name AS selection_name, s.consent_basis, s.consent_source, s.consent_date,
            c.id AS line_id, c.purpose, c.action, c.legal_basis, c.source, c.text_version, c.valid_from, c.recorded_by,
            c.created_at AS recorded_at, m.override_consent, m.override_by, m.override_reason,
            m.subscription_type_id AS wanted_type_id, t.id AS type_id, t.name AS type_name,

@@ -139,8 +139,10 @@ class WhySource(BaseModel):
 
     id: int
     kind: SourceKind
+    label: str = Field(description="Name of what it brought when it was added; it stays when that is gone")
+    associated: bool = Field(description="Whether it is the mailing's associated selection or project (D19)")
     selection_id: int | None
-    selection_name: str | None
+    selection_name: str | None = Field(description="What the selection is called by now; null when it is gone")
     stated_consent: StatedConsent | None = Field(description="What was stated when the addresses were pasted (D20)")
     added_at: datetime
 

@@ -48,7 +48,8 @@ def _source(row: Any) -> WhySource | None:
     if row.consent_basis is not None:
         stated = StatedConsent(legal_basis=row.consent_basis, source=row.consent_source, given_on=row.consent_date)
     return WhySource(
-        id=row.source_id, kind=row.kind, selection_id=row.selection_id, selection_name=row.selection_name,
+        id=row.source_id, kind=row.kind, label=row.label, associated=row.associated,
+        selection_id=row.selection_id, selection_name=row.selection_name,
         stated_consent=stated, added_at=row.added_at,
     )  # fmt: skip
 
@@ -83,14 +84,23 @@ def _day(moment: datetime) -> str:
 
 
 def _brought(row: Any) -> str:
+    """Say what brought the line: by the name it had when it was added, since it may be gone."""
+    name, day = row.label or "without a name", _day(row.added_at) if row.kind else ""
     match row.kind:
-        case SourceKind.SELECTION:
-            return f'The selection "{row.selection_name}" (added {_day(row.added_at)}) brought this person.'
+        case SourceKind.SELECTION | SourceKind.PROJECT | SourceKind.COMPANY:
+            associated = ", which the mailing is associated with" if row.associated else ""
+            return f'The {row.kind} "{name}" (added {day}){associated} brought this {_who(row)}.'
         case SourceKind.PERSON:
-            return f"This person was added by name on {_day(row.added_at)}."
+            return f"This person was added by name on {day}."
+        case SourceKind.IMPORT:
+            return f'The file "{name}" (added {day}) brought this {_who(row)}.{_stated(row)}'
         case SourceKind.ADDRESSES:
-            return f"The address was pasted on {_day(row.added_at)}.{_stated(row)}"
+            return f"The address was pasted on {day}.{_stated(row)}"
     return "The source is not there any more."
+
+
+def _who(row: Any) -> str:
+    return "person" if row.person_id is not None else "company" if row.company_id is not None else "address"
 
 
 def _stated(row: Any) -> str:
