@@ -283,7 +283,10 @@ async def test_activities_are_found_by_their_indexes(session):
         params={"first": first},
     )  # fmt: skip
     await session.exec(
-        text("INSERT INTO recipient_tally SELECT id, name, 1 FROM mailing, unnest(ARRAY['total', 'ready']) AS n (name)")
+        text(
+            "INSERT INTO recipient_tally SELECT m.id, n.name, 1 "
+            "FROM mailing AS m, unnest(ARRAY['total', 'ready']) AS n (name)"
+        )
     )
     await session.exec(text("ANALYZE mailing, recipient_tally"))
     statement = project_queries._ACTIVITIES
