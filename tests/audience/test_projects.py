@@ -288,7 +288,10 @@ async def test_activities_are_found_by_their_indexes(session):
             "FROM mailing AS m, unnest(ARRAY['total', 'ready']) AS n (name)"
         )
     )
-    await session.exec(text("ANALYZE mailing, recipient_tally"))
+    await session.exec(
+        text("INSERT INTO mailing_source (mailing_id, kind, project_id) SELECT id, 'project', project_id FROM mailing")
+    )
+    await session.exec(text("ANALYZE mailing, mailing_source, recipient_tally"))
     statement = project_queries._ACTIVITIES
     explain = text(f"EXPLAIN (FORMAT JSON) {statement.text}").bindparams(*statement._bindparams.values())
     params = {"project_id": first, "before": 2**63 - 1, "limit": 51}
