@@ -22,6 +22,7 @@ from app.contacts.company_routes import routes as company_routes
 from app.contacts.extra_field_routes import routes as extra_field_routes
 from app.contacts.interest_routes import routes as interest_routes
 from app.contacts.routes import routes as contacts_routes
+from app.contacts.stream_routes import routes as stream_routes
 from app.content.routes import routes as content_routes
 from app.folders.routes import routes as folder_routes
 from app.mailings.routes import routes as mailing_routes
@@ -55,6 +56,7 @@ ROUTERS = (
     api_key_routes,
     audit_routes,
     bulk_routes,
+    stream_routes,
     contacts_routes,
     company_routes,
     interest_routes,

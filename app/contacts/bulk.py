@@ -16,15 +16,7 @@ from app.contacts.models import ExtraField, ExtraOwner
 from app.contacts.schemas import BulkStatus, CompanyBulkItem, PersonBulkItem
 from app.platform.errors import InvalidField
 from app.platform.memory import uncollected
-
-CHUNK = 1000  # items; few enough that other requests get their turn between two statements
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """Stands for an item that could not even be read; `detail` says why and what would be right."""
-
-    detail: str
+from app.platform.ndjson import Unreadable
 
 
 class ItemOutcome(NamedTuple):

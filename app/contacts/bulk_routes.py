@@ -6,7 +6,7 @@ from fastapi import Request
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.contacts import bulk
-from app.contacts.bulk import CHUNK, ItemOutcome
+from app.contacts.bulk import ItemOutcome
 from app.contacts.errors import ExternalIdTaken
 from app.contacts.routes import country_of
 from app.contacts.schemas import BulkOut, BulkOutcome, BulkStatus, CompanyBulk, PersonBulk
@@ -16,6 +16,7 @@ from app.platform.http import Session, router
 
 routes = router(tag="persons and companies")
 
+CHUNK = 1000  # items; few enough that other requests get their turn between two statements
 Upsert = Callable[..., Awaitable[list[ItemOutcome]]]
 
 

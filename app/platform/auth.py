@@ -173,12 +173,17 @@ async def authenticate(
         )
     request.state.caller = caller
     if request.method not in _READS:
-        actor = Actor(f"api-key:{caller.key_id}", caller.name, getattr(request.state, "request_id", None))
+        actor = actor_of(request, caller)
         if remembered:  # the session may not have connected yet, and a body may be still to come
             name_actor_later(session, actor)
         else:
             await name_actor(session, actor)
     return caller
+
+
+def actor_of(request: Request, caller: Caller) -> Actor:
+    """Return who acts in a request, for transactions that it does not share."""
+    return Actor(f"api-key:{caller.key_id}", caller.name, getattr(request.state, "request_id", None))
 
 
 async def note_use(request: Request) -> None:

@@ -53,12 +53,39 @@ class Route(APIRoute):
         return answer
 
 
+class StreamRoute(Route):
+    """A route that answers a stream while it comes in, in transactions of its own.
+
+    It takes no Idempotency-Key: the key's answer would have to be kept, and what it did be one transaction.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Refuse a key before the body would be read for it."""
+        answer = super().get_route_handler()
+
+        async def without_key(request: Request) -> Response:
+            if "idempotency-key" in request.headers:
+                raise Invalid.field(
+                    "header:Idempotency-Key",
+                    "A stream takes no key: leave it out. After a break, send the lines again that were not answered; "
+                    "the same line twice changes nothing more.",
+                )
+            return await answer(request)
+
+        return without_key
+
+
 MAX_BODY = 32 << 20  # 10 000 persons of 1 to 3 kB (api.md rule 7); read whole, so it bounds a request's memory
 
 
 def router(*, prefix: str = "", tag: str, max_body_size: int | None = MAX_BODY) -> APIRouter:
     """Return a router whose routes follow the conventions of this module; bodies are at most `max_body_size` octets."""
     return APIRouter(prefix=prefix, tags=[tag], route_class=Route, max_body_size=max_body_size)
+
+
+def stream_router(*, tag: str) -> APIRouter:
+    """Return a router for streams, whose bodies have no limit since they are never held."""
+    return APIRouter(tags=[tag], route_class=StreamRoute, max_body_size=None)
 
 
 def _session(request: Request) -> AsyncSession:
