@@ -11,8 +11,9 @@ from app.mailings import models as mailings
 from app.platform import audit, auth, files, idempotency, operations, outbox
 from app.recipients import models as recipients
 from app.tracking import models as tracking
+from app.webhooks import models as webhooks
 
 __all__ = [
     "audience", "audit", "auth", "bounces", "consent", "contacts", "content", "delivery", "files", "folders",
-    "idempotency", "mailings", "operations", "outbox", "recipients", "tracking",
+    "idempotency", "mailings", "operations", "outbox", "recipients", "tracking", "webhooks",
 ]  # fmt: skip

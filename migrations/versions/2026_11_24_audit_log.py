@@ -88,18 +88,24 @@ BEGIN
                 CASE WHEN actor ? 'bulk' THEN concat_ws('/', actor ->> 'bulk', TG_TABLE_NAME, done) END)
         ON CONFLICT (bulk) WHERE bulk IS NOT NULL DO UPDATE SET rows = a.rows + excluded.rows;
     ELSIF TG_OP = 'UPDATE' THEN
+        -- Grouped and not joined: the plan is kept for the session, and one that was made for a single row would go
+        -- through all new rows for each old one.
         INSERT INTO audit_log (actor, actor_name, request_id, action, entity, entity_id, person_id, address,
                                before, after)
         SELECT who, actor ->> 'name', actor ->> 'request_id', done, TG_TABLE_NAME, n.line ->> keys[1],
                (n.line ->> TG_ARGV[1])::bigint, n.line ->> TG_ARGV[2], d.before, d.after
-        FROM (SELECT to_jsonb(r) AS line FROM old_rows AS r) AS o
-        JOIN (SELECT to_jsonb(r) AS line FROM new_rows AS r) AS n
-            ON audit_key(n.line, keys) = audit_key(o.line, keys)
+        FROM (
+            SELECT jsonb_object_agg('line', line) FILTER (WHERE NOT is_new) -> 'line' AS line_before,
+                   jsonb_object_agg('line', line) FILTER (WHERE is_new) -> 'line' AS line
+            FROM (SELECT to_jsonb(r) AS line, true AS is_new FROM new_rows AS r
+                  UNION ALL SELECT to_jsonb(r), false FROM old_rows AS r) AS lines
+            GROUP BY audit_key(line, keys)
+        ) AS n
         CROSS JOIN LATERAL (
-            SELECT jsonb_object_agg(w.key, audit_value(w.value)) AS before,
-                   jsonb_object_agg(w.key, audit_value(i.value)) AS after, bool_or(w.value <> i.value) AS differs
-            FROM jsonb_each(o.line) AS w JOIN jsonb_each(n.line) AS i USING (key)
-            WHERE (w.value <> i.value AND w.key <> ALL (left_out)) OR w.key = ANY (keys[2:])
+            SELECT jsonb_object_agg(key, audit_value(n.line_before -> key)) AS before,
+                   jsonb_object_agg(key, audit_value(value)) AS after, bool_or(value <> n.line_before -> key) AS differs
+            FROM jsonb_each(n.line)
+            WHERE (value <> n.line_before -> key AND key <> ALL (left_out)) OR key = ANY (keys[2:])
         ) AS d
         WHERE d.differs;
     ELSIF TG_OP = 'INSERT' THEN

@@ -14,6 +14,7 @@ NOT_AUDITED = {
     "engagement_tally": "counts",
     "erased_address": "written by erasure, which has an entry of its own",
     "event": "written with what is audited",
+    "event_feed": "how far the feed is numbered",
     "idempotent_answer": "answers, kept for a day",
     "import_problem": "written with the import",
     "inbound_message": "what came in, kept as it came in",
