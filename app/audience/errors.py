@@ -1,6 +1,8 @@
 """What can be wrong with selections and imports."""
 
-from app.platform.errors import Invalid, NotFound, UnsupportedMedia
+from collections.abc import Sequence
+
+from app.platform.errors import Conflict, Invalid, NotFound, UnsupportedMedia
 
 
 class SelectionNotFound(NotFound):
@@ -19,6 +21,42 @@ class MemberNotFound(NotFound):
     """The person or company is not in the selection."""
 
     slug, title = "member-not-found", "Not a member"
+
+
+class InvalidSelection(Invalid):
+    """The selection or its criteria make no sense; each error points at the node."""
+
+    slug, title = "invalid-selection", "Invalid selection"
+
+
+class CyclicSelection(Conflict):
+    """Selections refer to each other in a circle, so nobody could tell who is in them."""
+
+    slug, title = "cyclic-selection", "Selections in a circle"
+
+    @classmethod
+    def of(cls, circle: Sequence[tuple[int, str]]) -> "CyclicSelection":
+        """Return the problem that names the circle, its first selection once more at its end."""
+        named = " → ".join(f"{selection_id} ({name})" for selection_id, name in circle)
+        return cls(f"These selections refer to each other in a circle: {named}. Take one reference away.")
+
+
+class CriteriaOutOfDate(Conflict):
+    """Criteria do not fit what they refer to any more; the selection must be changed before it is used."""
+
+    slug, title = "criteria-out-of-date", "Criteria do not fit any more"
+
+
+class SelectionInUse(Conflict):
+    """Criteria of other selections refer to the selection."""
+
+    slug, title = "selection-in-use", "Selection in use"
+
+
+class WrongSelectionKind(Conflict):
+    """A static selection has members, a dynamic one criteria; the other one was asked for."""
+
+    slug, title = "wrong-selection-kind", "Other kind of selection"
 
 
 class ImportNotFound(NotFound):
