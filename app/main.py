@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from app import tables
 from app.audience.import_routes import routes as import_routes
+from app.audience.member_routes import routes as member_routes
 from app.audience.project_routes import routes as project_routes
 from app.audience.routes import routes as selection_routes
 from app.bounces.routes import routes as bounces_routes
@@ -66,6 +67,7 @@ ROUTERS = (
     consent_routes,
     blocked_routes,
     selection_routes,
+    member_routes,
     project_routes,
     folder_routes,
     content_routes,

@@ -8,8 +8,7 @@ from sqlalchemy import text
 from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.audience.models import Import, ImportProblem, Selection, SelectionMember
-from app.contacts.models import Person
+from app.audience.models import Import, ImportProblem, Selection
 from app.platform.db import driver_connection
 from app.platform.files import StoredFile
 
@@ -17,7 +16,7 @@ _ADD_MEMBERS = text("""
     -- Adds persons to a selection; those who are in it stay. Answers how many were added, and which ids are
     -- nobody's. Needs selection_member_pkey and person_pkey.
     WITH known AS (
-        SELECT id FROM person WHERE id = ANY(:person_ids) ORDER BY id
+        SELECT id FROM person WHERE id = ANY(:person_ids) ORDER BY id FOR KEY SHARE
     ), added AS (
         INSERT INTO selection_member (selection_id, person_id) SELECT :selection_id, id FROM known
         ON CONFLICT DO NOTHING RETURNING 1
@@ -29,77 +28,16 @@ _ADD_MEMBERS = text("""
     sa.bindparam("person_ids", type_=sa.ARRAY(sa.BigInteger)), sa.bindparam("selection_id", type_=sa.BigInteger)
 )
 
-_ADD_MATCHING = text("""
-    -- Adds the persons for whom every criterion that is told holds. Reads each person once: over the consents and
-    -- subscriptions of a whole address book, hash joins take a second for a million where look-ups take a minute.
-    WITH known AS (
-        SELECT p.id FROM person AS p
-        WHERE (cast(:consent AS text) IS NULL OR p.id IN (
-                SELECT person_id FROM consent_state WHERE purpose = :consent AND given
-                    AND (valid_until IS NULL OR valid_until > now())))
-            AND (cast(:subscription_type_id AS bigint) IS NULL OR p.id IN (
-                SELECT person_id FROM subscription WHERE subscription_type_id = :subscription_type_id AND subscribed))
-            AND (cast(:company_id AS bigint) IS NULL OR p.company_id = :company_id)
-            AND (cast(:category AS text) IS NULL OR p.category = :category)
-    ), added AS (
-        INSERT INTO selection_member (selection_id, person_id) SELECT :selection_id, id FROM known
-        ON CONFLICT DO NOTHING RETURNING 1
-    )
-    SELECT (SELECT count(*) FROM added) AS added, (SELECT count(*) FROM known) AS known
-""").bindparams(
-    sa.bindparam("selection_id", type_=sa.BigInteger), sa.bindparam("consent", type_=sa.Text),
-    sa.bindparam("subscription_type_id", type_=sa.BigInteger), sa.bindparam("company_id", type_=sa.BigInteger),
-    sa.bindparam("category", type_=sa.Text),
-)  # fmt: skip
-
 
 async def find_selection(session: AsyncSession, *, selection_id: int) -> Selection | None:
     """Return a selection, or None."""
     return await session.get(Selection, selection_id)
 
 
-async def page_of_selections(session: AsyncSession, *, after: int | None, limit: int) -> Sequence[Selection]:
-    """Return at most `limit + 1` selections with ids over `after`."""
-    query = select(Selection).order_by(col(Selection.id)).limit(limit + 1)
-    if after is not None:
-        query = query.where(col(Selection.id) > after)
-    return (await session.exec(query)).all()
-
-
-async def page_of_members(
-    session: AsyncSession, *, selection_id: int, after: int | None, limit: int
-) -> Sequence[Person]:
-    """Return at most `limit + 1` members with person ids over `after`; walks selection_member_pkey."""
-    query = (
-        select(Person)
-        .join(SelectionMember, col(SelectionMember.person_id) == col(Person.id))
-        .where(SelectionMember.selection_id == selection_id)
-        .order_by(col(SelectionMember.person_id))
-        .limit(limit + 1)
-    )
-    if after is not None:
-        query = query.where(col(SelectionMember.person_id) > after)
-    return (await session.exec(query)).all()
-
-
 async def add_members(session: AsyncSession, *, selection_id: int, person_ids: Sequence[int]) -> Any:
     """Add persons by id; return a row (added, known, unknown ids)."""
     values = {"selection_id": selection_id, "person_ids": list(person_ids)}
     return (await session.exec(_ADD_MEMBERS, params=values)).one()  # type: ignore[call-overload]
-
-
-async def add_matching(session: AsyncSession, *, selection_id: int, criteria: dict[str, Any]) -> Any:
-    """Add the persons who fit the criteria; return a row (added, known)."""
-    return (await session.exec(_ADD_MATCHING, params={"selection_id": selection_id, **criteria})).one()  # type: ignore[call-overload]
-
-
-async def remove_member(session: AsyncSession, *, selection_id: int, person_id: int) -> bool:
-    """Take a person out of a selection; return whether the person was in it."""
-    member = await session.get(SelectionMember, (selection_id, person_id))
-    if member is None:
-        return False
-    await session.delete(member)
-    return True
 
 
 async def find_import(session: AsyncSession, *, import_id: int) -> Import | None:

@@ -86,7 +86,7 @@ def choose_audience(api: httpx2.Client, console: Console) -> Audience:
     """Make a selection of those with consent, and a few traps: people who must not get the mailing all the same."""
     selection = call(api, "POST", "/v1/selections", json={"name": "Har samtykket", "description": "Til høstbrevet"})
     members = f"/v1/selections/{selection['id']}/members"
-    added = call(api, "POST", members, json={"criteria": {"consent": "e_marketing"}})
+    added = call(api, "POST", members, json={"criteria": {"consent": "e_marketing", "is": "given"}})
     consenting = frozenset(member["person_id"] for member in every(api, members))
     screen.line(console, "selection of those with consent", f"{added['added']} persons")
 

@@ -22,6 +22,7 @@ async def path(client) -> str:
 
 NOTHING = {
     "added": 0, "already": 0, "unknown": [], "companies_added": 0, "companies_already": 0, "unknown_companies": [],
+    "unknown_external_ids": [], "unknown_emails": [],
 }  # fmt: skip
 
 
@@ -64,16 +65,17 @@ async def test_those_who_consent_and_subscribe_are_added_by_criteria(client, pat
     for person_id in persons[1:]:
         answer = {"items": [{"subscription_type_id": news, "subscribed": True}]}
         await client.put(f"/v1/persons/{person_id}/subscriptions", json=answer)
-    criteria = {"criteria": {"consent": "e_marketing", "subscription_type_id": news}}
+    consents = {"consent": "e_marketing", "is": "given"}
+    criteria = {"criteria": {"and": [consents, {"subscription": "subscribed", "subscription_type_id": news}]}}
     assert (await client.post(f"{path}/members", json=criteria)).json() == {**NOTHING, "added": 1}
     assert await members(client, path) == [persons[1]]
-    by_category = {"criteria": {"category": "A", "consent": "e_marketing"}}
+    by_category = {"criteria": {"and": [{"person": "category", "operator": "eq", "value": "A"}, consents]}}
     assert (await client.post(f"{path}/members", json=by_category)).json() == {**NOTHING, "added": 1, "already": 1}
 
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"criteria": {}}, {"person_ids": []}, {"person_ids": [1], "criteria": {"company_id": 1}}, {"person_ids": [0]}],
+    [{}, {"criteria": {}}, {"person_ids": []}, {"person_ids": [1], "criteria": {"selection": 1}}, {"person_ids": [0]}],
 )
 async def test_a_request_that_names_nobody_or_everybody_is_refused(client, path, body):
     assert (await client.post(f"{path}/members", json=body)).status_code == 422
