@@ -18,7 +18,7 @@ from app.platform.db import Database, driver_url
 from tests.audience.criteria_model import Model
 from tests.audience.criteria_worlds import DYNAMIC, STATIC, criteria, store, worlds
 
-EXAMPLES = int(os.environ.get("BUDSTIKKE_CRITERIA", "60"))
+EXAMPLES = int(os.environ.get("BUDSTIKKE_CRITERIA", "25"))
 """Worlds; each is asked ASKED questions. BUDSTIKKE_CRITERIA=2000 takes some minutes."""
 
 ASKED = 6
