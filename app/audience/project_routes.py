@@ -7,6 +7,7 @@ from fastapi import Query
 from app.audience import project_queries as queries
 from app.audience import projects as service
 from app.audience.errors import MemberNotFound, ProjectNotFound
+from app.audience.member_routes import show_member
 from app.audience.models import Project
 from app.audience.project_schemas import (
     ActivityOut,
@@ -19,8 +20,8 @@ from app.audience.project_schemas import (
     ProjectOut,
     ProjectPatch,
 )
-from app.audience.routes import show_member
-from app.audience.schemas import Key, MemberOut
+from app.audience.schemas import Key
+from app.audience.selection_schemas import MemberOut
 from app.contacts.errors import ExternalIdTaken
 from app.contacts.schemas import BulkOut
 from app.platform.auth import ContactsRead, ContactsWrite

@@ -9,6 +9,7 @@ from app.audience.models import ExistingPersons
 from app.consent.models import LegalBasis
 from app.contacts.addresses import clean_text
 
+MEMBERS_LIMIT = 10_000  # api.md rule 7
 TEXT_LIMIT = 500
 
 
