@@ -30,6 +30,13 @@ async def find_project(session: AsyncSession, *, project_id: int) -> Project | N
     return await session.get(Project, project_id)
 
 
+async def hold_project(session: AsyncSession, *, project_id: int, to_change: bool) -> Project | None:
+    """Return a project that nobody deletes until the commit, or None; `to_change` waits for those who hold it."""
+    query = select(Project).where(Project.id == project_id).execution_options(populate_existing=True)
+    query = query.with_for_update(read=not to_change, key_share=not to_change)
+    return (await session.exec(query)).one_or_none()
+
+
 async def save(session: AsyncSession, project: Project) -> None:
     """Write a new or changed project; raises ExternalIdTaken."""
     session.add(project)

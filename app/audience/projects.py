@@ -38,9 +38,16 @@ async def read_project(session: AsyncSession, *, project_id: int) -> Project:
     return project
 
 
+async def _held(session: AsyncSession, project_id: int, *, to_change: bool) -> Project:
+    project = await queries.hold_project(session, project_id=project_id, to_change=to_change)
+    if project is None:
+        raise ProjectNotFound(f"There is no project {project_id}.")
+    return project
+
+
 async def change_project(session: AsyncSession, *, project_id: int, fields: dict[str, Any]) -> Project:
     """Change a project; raises ProjectNotFound, and what `create_project` raises."""
-    project = await read_project(session, project_id=project_id)
+    project = await _held(session, project_id, to_change=True)
     await check_folder(session, folder_id=fields.get("folder_id"), kind=FolderKind.PROJECT)
     project.sqlmodel_update(fields)
     project.updated_at = now()
@@ -50,7 +57,7 @@ async def change_project(session: AsyncSession, *, project_id: int, fields: dict
 
 async def delete_project(session: AsyncSession, *, project_id: int) -> None:
     """Delete a project; its persons stay, mailings lose it as a source, and drafts' lists follow."""
-    await session.delete(await read_project(session, project_id=project_id))
+    await session.delete(await _held(session, project_id, to_change=True))
 
 
 # Members
@@ -80,14 +87,14 @@ async def remove_members(session: AsyncSession, *, project_id: int, who: Project
 
 async def remove_member(session: AsyncSession, *, project_id: int, person_id: int) -> None:
     """Take a person out of a project; raises ProjectNotFound and MemberNotFound."""
-    await read_project(session, project_id=project_id)
+    await _held(session, project_id, to_change=False)
     done = await queries.change_by_ids(session, project_id=project_id, person_ids=[person_id], add=False)
     if not done.changed:
         raise MemberNotFound(f"Person {person_id} is not in project {project_id}.")
 
 
 async def _change_members(session: AsyncSession, *, project_id: int, who: ProjectMembers, add: bool) -> Any:
-    await read_project(session, project_id=project_id)
+    await _held(session, project_id, to_change=False)
     if who.person_ids is not None:
         return await queries.change_by_ids(session, project_id=project_id, person_ids=who.person_ids, add=add)
     if who.external_ids is not None:

@@ -15,6 +15,17 @@ ASSOCIATION = {"selection_id", "project_id"}
 
 async def check_references(session: AsyncSession, fields: dict[str, Any]) -> None:
     """Raise Invalid for every field that refers to something that does not exist, or is of another kind."""
+    if found := await _missing(session, fields):
+        raise Invalid(" ".join(each.detail for each in found), errors=found)
+
+
+async def forget_missing(session: AsyncSession, fields: dict[str, Any]) -> None:
+    """Set to null what refers to something that was deleted this very moment; the rest stays until the commit."""
+    for each in await _missing(session, fields):
+        fields[each.pointer.removeprefix("#/")] = None
+
+
+async def _missing(session: AsyncSession, fields: dict[str, Any]) -> list[InvalidField]:
     found: list[InvalidField] = []
     type_id = fields.get("subscription_type_id")
     if type_id is not None and await session.get(SubscriptionType, type_id) is None:
@@ -26,5 +37,4 @@ async def check_references(session: AsyncSession, fields: dict[str, Any]) -> Non
         found += await missing_associations(
             session, selection_id=fields.get("selection_id"), project_id=fields.get("project_id")
         )
-    if found:
-        raise Invalid(" ".join(each.detail for each in found), errors=found)
+    return found

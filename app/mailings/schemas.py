@@ -13,7 +13,8 @@ from app.recipients.schemas import ListCounts
 
 Header = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\r\n\x00]*$")]
 Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=35)]
-Utm = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Reason = Annotated[str, StringConstraints(min_length=3, max_length=500, pattern=r"^[^\x00]*$")]
+Utm = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\r\n\x00]*$")]
 
 MAX_TEST_ADDRESSES = 20
 
@@ -56,7 +57,7 @@ class Setup(BaseModel):
     override_consent: bool = Field(
         default=False, description="Sends without consent; never overrides blocked addresses"
     )
-    override_reason: Annotated[str, StringConstraints(min_length=3, max_length=500)] | None = Field(
+    override_reason: Reason | None = Field(
         default=None, description="Why consent is overridden; kept with the mailing (D21)"
     )
     one_per_address: bool = Field(default=False, description="Later lines of an address are blocked as duplicates")

@@ -13,7 +13,7 @@ from app.mailings.errors import BlockedTestAddress, NotReady
 from app.mailings.models import Mailing, MailingState, TestMessage, UnconfirmedPolicy
 from app.mailings.options import check_options
 from app.mailings.readiness import judge
-from app.mailings.references import ASSOCIATION, check_references
+from app.mailings.references import ASSOCIATION, check_references, forget_missing
 from app.mailings.schemas import MessageTest, Readiness, StepState
 from app.mailings.states import check_editable, move
 from app.platform.clock import now
@@ -78,7 +78,9 @@ async def copy_mailing(session: AsyncSession, *, mailing_id: int) -> Mailing:
         "state", "state_reason", "version", "id", "created_at", "updated_at", "started_at", "finished_at",
         "list_updated_at", "prepare_operation_id",
     }  # fmt: skip
-    return await _add(session, Mailing(**source.model_dump(exclude=kept) | {"name": f"{source.name} (copy)"[:200]}))
+    fields = source.model_dump(exclude=kept) | {"name": f"{source.name} (copy)"[:200]}
+    await forget_missing(session, fields)
+    return await _add(session, Mailing(**fields))
 
 
 async def change_setup(session: AsyncSession, *, mailing: Mailing, fields: dict[str, Any], caller: str) -> Mailing:

@@ -106,11 +106,14 @@ def _refuse_unknown(request: Request, known: set[str]) -> None:
 
 
 def _refuse_impossible(request: Request, ids: set[str]) -> None:
-    """Refuse path parameters that are numbers, but that no row of ours can have as its key (bigint)."""
+    """Refuse what no row of ours can have: path parameters that are larger than keys (bigint), and NUL in queries."""
     for name in ids:
         value = request.path_params.get(name, "")
         if len(value) > 18 and value.removeprefix("-").isdecimal() and not 0 < int(value[:40]) < 2**63:
             raise Invalid.field(f"path:{name}", f"No id is as large or as small as this; ids are 1 to {2**63 - 1}.")
+    for name, value in request.query_params.multi_items():
+        if "\x00" in value:
+            raise Invalid.field(f"query:{name}", "There is a NUL character in it, which is in nothing we keep.")
 
 
 def etag(version: int) -> str:

@@ -1,12 +1,17 @@
 """`/v1/projects`: kept in step with the CRM, their members, their activities."""
 
+import asyncio
 import re
 
+import httpx2
 import pytest
 from sqlalchemy import text
 
 from app.audience import project_queries
+from app.main import create_app
 from app.platform.auth import Scope, create_api_key
+from app.platform.db import Database
+from tests.conftest import settings_for
 
 
 @pytest.fixture
@@ -204,6 +209,30 @@ async def test_a_persons_hidden_characters_in_a_project_go(client):
     project_id = await project(client, name="a\x00b", description="line\nbreak\u202e", number="\x00")
     shown = (await client.get(f"/v1/projects/{project_id}")).json()
     assert (shown["name"], shown["description"], shown["number"]) == ("ab", "line break", "")
+
+
+async def test_a_project_that_is_deleted_meanwhile_is_not_found(fresh_database):
+    """Whoever comes second finds it gone; nobody writes to what is not there."""
+    settings = settings_for(fresh_database)
+    database = Database.connect(settings, name="test")
+    async with database.begin() as session:
+        key = await create_api_key(session, name="tests", scopes=[Scope.ADMIN])
+    transport = httpx2.ASGITransport(create_app(settings, database=database), raise_app_exceptions=False)
+    headers = {"Authorization": f"Bearer {key}"}
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
+        person = (await client.post("/v1/persons", json={"name": "Kari"})).json()["id"]
+        for _ in range(10):
+            path = f"/v1/projects/{await project(client)}"
+            answers = await asyncio.gather(
+                client.delete(path),
+                client.delete(path),
+                client.patch(path, json={"name": "Other"}),
+                client.post(f"{path}/members", json={"person_ids": [person]}),
+                client.delete(f"{path}/members/{person}"),
+            )
+            assert sorted(answer.status_code for answer in answers[:2]) == [204, 404]
+            assert {answer.status_code for answer in answers[2:]} <= {200, 204, 404}
+    await database.close()
 
 
 # Activities

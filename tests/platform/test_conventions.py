@@ -1,8 +1,11 @@
 """Conventions of the API that every slice leans on."""
 
 import asyncio
+import base64
+import json
 from datetime import timedelta
 
+import asyncpg
 import httpx2
 import pytest
 from sqlalchemy import text
@@ -142,3 +145,54 @@ def test_what_never_was_a_token_is_refused(token):
         TOKENS.read(Purpose.CLICK, token)
     with pytest.raises(InvalidToken):
         TOKENS.read_return_path(f"b+{token}")
+
+
+@pytest.mark.parametrize(
+    ("path", "pointer"),
+    [
+        ("/v1/mailings/9223372036854775808", "path:mailing_id"),
+        ("/v1/mailings/-99999999999999999999/recipients", "path:mailing_id"),
+        ("/v1/persons/123456789012345678901234567890", "path:person_id"),
+        ("/v1/persons?q=a%00b", "query:q"),
+        ("/v1/persons?external_id=%00", "query:external_id"),
+    ],
+)
+async def test_what_no_row_can_have_is_refused_before_the_database_is_asked(client, path, pointer):
+    answer = await client.get(path)
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["errors"][0]["pointer"] == pointer
+
+
+@pytest.mark.parametrize("after", [0, -1, 2**63, 10**30, True, 1.0, None, "1"])
+async def test_a_cursor_that_no_page_gave_is_refused(client, after):
+    cursor = base64.urlsafe_b64encode(json.dumps({"after": after}).encode()).decode()
+    answer = await client.get("/v1/persons", params={"cursor": cursor})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "query:cursor")
+
+
+async def test_a_request_that_waits_in_a_circle_is_given_up_and_may_try_again(fresh_database):
+    """Somebody holds the draft and wants its selection, while the request deletes the selection and wants the draft."""
+    database = Database.connect(settings_for(fresh_database), name="test")
+    async with database.begin() as session:
+        key = await create_api_key(session, name="tests", scopes=[Scope.ADMIN])
+    other = await asyncpg.connect(fresh_database)
+    async with client_of(create_app(settings_for(fresh_database), database=database), key) as client:
+        selection = (await client.post("/v1/selections", json={"name": "S"})).json()["id"]
+        mailing = (await client.post("/v1/mailings", json={"name": "M", "selection_id": selection})).json()["id"]
+        await other.execute("SET deadlock_timeout = '1min'")
+        held = other.transaction()
+        await held.start()
+        await other.execute("SELECT FROM mailing WHERE id = $1 FOR UPDATE", mailing)
+        deletion = asyncio.create_task(client.delete(f"/v1/selections/{selection}"))
+        async with asyncio.timeout(20):
+            while not await other.fetchval(  # noqa: ASYNC110 - what it looks at knows nothing of events
+                "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            ):
+                await asyncio.sleep(0.01)
+        await other.execute("SELECT FROM selection WHERE id = $1 FOR UPDATE", selection)
+        answer = await deletion
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        await held.rollback()
+        assert (await client.delete(f"/v1/selections/{selection}")).status_code == 204
+    await other.close()
+    await database.close()
