@@ -35,6 +35,7 @@ from app.platform.auth import Callers
 from app.platform.db import Database
 from app.platform.errors import Unavailable
 from app.platform.http import RequestContext, install_problems
+from app.platform.memory import settle
 from app.platform.operation_routes import routes as operation_routes
 from app.platform.settings import Settings
 from app.platform.telemetry import Metrics
@@ -95,6 +96,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await tracking.startup()
+        settle()
         yield
         await tracking.shutdown()
         if database is None:

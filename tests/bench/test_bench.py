@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.embedded.catcher import prepare_catcher
-from tests.bench import p01_send, p06_click, p08_import
+from tests.bench import a03_bulk, p01_send, p06_click, p08_import
 from tests.bench.__main__ import main, targets
 from tests.bench.house import fresh_house
 from tests.bench.measuring import BASELINE, OURS, Measured, Run, Target, details_of, summarise, table_of, write
@@ -51,6 +51,15 @@ async def test_an_import_is_measured_and_every_row_accounted_for(house):
     assert (baseline.side, ours.side) == (BASELINE, OURS)
     assert set(ours.cpu_us) == {"worker", "postgres"}
     assert ours.value == pytest.approx(ours.further["upload_s"] + ours.further["import_s"])
+
+
+async def test_persons_in_bulk_are_measured_and_all_are_there(house):
+    measured = await a03_bulk.measure_with(house, persons=40, runs=1, in_request=20)
+
+    baseline, ours = measured.runs
+    assert (baseline.side, ours.side) == (BASELINE, OURS)
+    assert set(ours.cpu_us) == {"api", "postgres"}
+    assert ours.further["streamed_per_s"] > 0
 
 
 def runs_of(*pairs):
