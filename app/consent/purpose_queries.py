@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import col, select
+from sqlmodel import col, exists, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.consent.errors import PurposeInUse, PurposeTaken
-from app.consent.models import ConsentPurpose
+from app.consent.models import Consent, ConsentPurpose
 
 
 async def list_purposes(session: AsyncSession) -> Sequence[ConsentPurpose]:
@@ -39,11 +39,12 @@ async def add_purpose(session: AsyncSession, purpose: ConsentPurpose) -> None:
 
 
 async def delete_purpose(session: AsyncSession, purpose: ConsentPurpose) -> None:
-    """Delete a purpose; raises PurposeInUse when the ledger has lines of it."""
+    """Delete a purpose; raises PurposeInUse when the ledger has lines of it.
+
+    The row goes first: writers of the ledger hold it, so that their lines are there to see when it is gone. No index
+    knows the ledger by purpose alone; a million lines take some 0.1 s.
+    """
     await session.delete(purpose)
-    try:
-        await session.flush()
-    except IntegrityError as error:
-        raise PurposeInUse(
-            "The ledger has lines of this purpose, and they stay: proof outlives what it was for."
-        ) from error
+    await session.flush()
+    if (await session.exec(select(exists().where(col(Consent.purpose) == purpose.key)))).one():
+        raise PurposeInUse("The ledger has lines of this purpose, and they stay: proof outlives what it was for.")

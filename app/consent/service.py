@@ -6,12 +6,13 @@ Whatever takes a yes back takes the lines that wait out of mailings in the same 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.consent import blocked_queries, ledger_queries, queries
-from app.consent.errors import InvalidSubscription, SubscriptionTypeNotFound
+from app.consent.errors import InvalidSubscription, PurposeNotFound, SubscriptionTypeNotFound
 from app.consent.models import BlockReason, Consent, ConsentAction, LegalBasis, Purpose, SubscriptionType
 from app.consent.waiting_queries import take_out
 from app.contacts.service import read_company, read_person
@@ -52,15 +53,24 @@ class SubscriptionAnswer:
 
 
 async def record_consents(
-    session: AsyncSession, *, lines: Sequence[ConsentLine], only_changes: bool = False, only_unknown: bool = False
+    session: AsyncSession,
+    *,
+    lines: Sequence[ConsentLine],
+    only_changes: bool = False,
+    only_unknown: bool = False,
+    locked: bool = False,
 ) -> int:
     """Append lines to the ledger, in order, and bring the states in line; return how many were appended.
 
     A line older than the one a state rests on changes no state. With `only_changes`, lines that would change no state
     are left out (a yes with a time of its own that holds longer does change it); with `only_unknown`, those of whom it
-    is known whether they consent. Lines of persons and companies who do not exist (any more) are left out, too.
+    is known whether they consent. Lines of persons and companies who do not exist (any more) are left out, too;
+    with `locked` the caller holds their rows, or has just added them, and they are not asked for again. Raises
+    PurposeNotFound.
     """
-    recorded = await record_lines(session, lines=lines, only_changes=only_changes, only_unknown=only_unknown)
+    recorded = await record_lines(
+        session, lines=lines, only_changes=only_changes, only_unknown=only_unknown, locked=locked
+    )
     return len(recorded)
 
 
@@ -70,39 +80,64 @@ async def record_lines(
     lines: Sequence[ConsentLine],
     only_changes: bool = False,
     only_unknown: bool = False,
+    locked: bool = False,
     and_take_out: bool = True,
 ) -> dict[int, int]:
     """Do as `record_consents`; return the ids of the lines that were appended, by their places in `lines`.
 
     Without `and_take_out` the caller judges lines that wait by itself.
     """
-    person_ids = sorted({line.person_id for line in lines if line.person_id is not None})
-    company_ids = sorted({line.company_id for line in lines if line.company_id is not None})
-    persons = await ledger_queries.lock_persons(session, ids=person_ids) if person_ids else set()
-    companies = await ledger_queries.lock_companies(session, ids=company_ids) if company_ids else set()
-    rows = [
-        _ledger_row(number, line)
-        for number, line in enumerate(lines)
-        if (line.person_id is None or line.person_id in persons)
-        and (line.company_id is None or line.company_id in companies)
-    ]
-    if not rows:
+    subjects = await _whom(session, lines, locked=locked)
+    if not subjects:
         return {}
-    recorded = await ledger_queries.append(session, lines=rows, only_changes=only_changes, only_unknown=only_unknown)
+    places: dict[tuple[Any, ...], int] = {}
+    rows = []
+    for number in subjects:
+        line = lines[number]
+        place = places.setdefault(_said(line), len(places))
+        rows.append((number, line.person_id, line.company_id, line.email_key, place))
+    await _check_purposes(session, {str(said[0]) for said in places})
+    recorded = await ledger_queries.append(
+        session, contents=[_content(said, place) for said, place in places.items()], subjects=rows,
+        only_changes=only_changes, only_unknown=only_unknown,
+    )  # fmt: skip
     if and_take_out:
         await _take_out_who_lost_consent(session, (lines[number] for number in recorded))
     return recorded
 
 
-def _ledger_row(number: int, line: ConsentLine) -> dict[str, Any]:
-    return {
-        "n": number, "person_id": line.person_id, "company_id": line.company_id, "email_key": line.email_key,
-        "purpose": line.purpose, "action": line.action, "legal_basis": line.legal_basis, "source": line.source,
-        "text_version": line.text_version, "language": line.language, "evidence": line.evidence,
-        "valid_from": line.valid_from.isoformat() if line.valid_from else None,
-        "valid_until": line.valid_until.isoformat() if line.valid_until else None,
-        "recorded_by": line.recorded_by,
-    }  # fmt: skip
+async def _whom(session: AsyncSession, lines: Sequence[ConsentLine], *, locked: bool) -> Sequence[int]:
+    """Return the places of the lines that are about somebody who exists, locked until the commit."""
+    if locked:
+        return range(len(lines))
+    person_ids = sorted({line.person_id for line in lines if line.person_id is not None})
+    company_ids = sorted({line.company_id for line in lines if line.company_id is not None})
+    persons = await ledger_queries.lock_persons(session, ids=person_ids) if person_ids else set()
+    companies = await ledger_queries.lock_companies(session, ids=company_ids) if company_ids else set()
+    return [
+        number
+        for number, line in enumerate(lines)
+        if (line.person_id is None or line.person_id in persons)
+        and (line.company_id is None or line.company_id in companies)
+    ]
+
+
+async def _check_purposes(session: AsyncSession, keys: set[str]) -> None:
+    unknown = keys - await ledger_queries.lock_purposes(session, keys=sorted(keys))
+    if unknown:
+        raise PurposeNotFound(f"There is no purpose {min(unknown)}.")
+
+
+_SAID = (
+    "purpose", "action", "legal_basis", "source", "text_version", "language", "evidence", "recorded_by", "valid_from",
+    "valid_until",
+)  # fmt: skip
+_said = attrgetter(*_SAID)
+
+
+def _content(said: tuple[Any, ...], place: int) -> dict[str, Any]:
+    shown = (value.isoformat() if isinstance(value, datetime) else value for value in said)
+    return {"place": place, **dict(zip(_SAID, shown, strict=True))}
 
 
 async def _take_out_who_lost_consent(session: AsyncSession, lines: Iterable[ConsentLine]) -> None:
