@@ -29,8 +29,7 @@ _LOCK_PURPOSES = text("""
 
 _RECORD = text("""
     -- Appends lines to the ledger and brings the states in line with it, in one statement. A line that is older than
-    -- the one a state rests on (by valid_from, then id) stays in the ledger only. Persons, companies and purposes must be
-    -- locked.
+    -- the one a state rests on (by valid_from, then id) stays in the ledger only. Owners and purposes must be locked.
     -- With only_changes, lines that would change no state are left out; with only_unknown, those of whom a state is
     -- known. Answers the ns and the ids of the lines that were appended.
     -- A time in the future becomes that of the statement, else a withdrawal of today would be older than such a yes.

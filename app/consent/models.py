@@ -52,8 +52,8 @@ class ConsentPurpose(SQLModel, table=True):
 class Consent(Row, table=True):
     """One line of the append-only ledger, of a person, a company or an address that matches none (D20).
 
-    A trigger refuses changes. `person_id` and `company_id` have no foreign keys, since proof of consent outlives whom it
-    is about; `purpose` has none, since checking each line cost a sixth of an import: whoever writes locks purposes.
+    A trigger refuses changes. `person_id` and `company_id` have no foreign keys, since proof of consent outlives whom
+    it is about; `purpose` has none, since checking each line cost a sixth of an import: whoever writes locks purposes.
     """
 
     __table_args__ = (

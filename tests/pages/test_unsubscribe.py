@@ -5,8 +5,15 @@ from datetime import UTC, datetime
 import pytest
 from sqlmodel import select
 
-from app.consent.models import BlockedAddress, ConsentState, Subscription, SubscriptionType
-from app.contacts.models import Person
+from app.consent.models import (
+    BlockedAddress,
+    CompanyConsentState,
+    CompanySubscription,
+    ConsentState,
+    Subscription,
+    SubscriptionType,
+)
+from app.contacts.models import Company, Person
 from app.mailings.models import Mailing, MailingState
 from app.platform.tokens import Purpose
 from app.recipients.models import Recipient, RecipientStatus, RecipientTally
@@ -230,3 +237,26 @@ async def test_tokens_that_are_not_for_this_page_lead_nowhere(audience, client):
 async def test_a_recipient_who_is_gone_leads_nowhere(audience, client):
     token = audience.app.state.tokens.make(Purpose.UNSUBSCRIBE, 999_999)
     assert (await client.get(f"/u/{token}")).status_code == 404
+
+
+async def test_a_companys_own_line_unsubscribes_the_company_and_nobody_else(audience, client):
+    """D22, D46: the type first; everything withdraws the company's consent and blocks its address."""
+    company = await audience.add(Company(name="Nordlys", email="post@example.com", email_key="post@example.com"))
+    line = await audience.add(
+        Recipient(
+            mailing_id=audience.mailing.id, company_id=company.id, email="post@example.com",
+            email_key="post@example.com", status="sent",
+        )
+    )  # fmt: skip
+    assert 'value="type"' in (await client.get(audience.path(line))).text
+    await client.post(audience.path(line), data=ONE_CLICK)
+    [answer] = await audience.read(select(CompanySubscription))
+    assert (answer.company_id, answer.subscription_type_id, answer.subscribed) == (
+        company.id, audience.newsletter.id, False,
+    )  # fmt: skip
+    assert await audience.read(select(BlockedAddress)) == []
+    await client.post(audience.path(line), data={"scope": "everything"})
+    [state] = await audience.read(select(CompanyConsentState))
+    assert (state.company_id, state.given) == (company.id, False)
+    assert [row.email_key for row in await audience.read(select(BlockedAddress))] == ["post@example.com"]
+    assert set((await audience.subscribed()).values()) == {True}
