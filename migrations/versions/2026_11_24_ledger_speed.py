@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "ledger_speed"
-down_revision = "blocked_registry"
+down_revision = "events"
 branch_labels = None
 depends_on = None
 
