@@ -54,13 +54,9 @@ def _filter(
     until: Annotated[AwareDatetime | None, Query(description="Blocked before that time")] = None,
 ) -> BlockedFilter:
     return BlockedFilter(
-        reasons=reason or (), email_key=None if q is None else search_key(q), part=_text(part), origin=_text(origin),
+        reasons=reason or (), email_key=None if q is None else search_key(q), part=part, origin=origin,
         mailing_id=mailing_id, since=since, until=until,
     )  # fmt: skip
-
-
-def _text(value: str | None) -> str | None:
-    return None if value is None else value.replace("\x00", "\ufffd")  # PostgreSQL has no NUL, so nothing is found
 
 
 Filter = Annotated[BlockedFilter, Depends(_filter)]
