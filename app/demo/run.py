@@ -98,7 +98,7 @@ def _tell(stack: Stack, console: Console, *, export: Path) -> Evidence:
         screen.heading(console, "2  Whom to write to")
         audience = scenario.choose_audience(api, console)
         screen.heading(console, "3  The newsletter")
-        mailing_id = scenario.compose(api, console)
+        mailing_id = scenario.compose(api, console, audience=audience)
         screen.heading(console, "4  The recipient list, with the rules at work")
         counts = scenario.fill_list(api, console, mailing_id=mailing_id, audience=audience)
         screen.heading(console, "5  Ready?")

@@ -18,6 +18,8 @@ SUBSCRIPTION_TYPE = "Nyhetsbrev"  # a heading of the export: its yes and no beco
 SUBJECT = 'Klar for vinteren, [[customer.firstname|default("du")]]?'
 TEST_ADDRESS = "kollega@nordlys.example"
 
+PROJECT = {"name": "Høstkampanjen", "number": "2026-7"}
+
 WITHOUT_CONSENT = 4  # persons whose address is pasted though they never said yes
 BLOCKED_BY_HAND = 2
 UNKNOWN_ADDRESS = "Ukjent Mottaker <ukjent.mottaker@leverandor.example>"
@@ -109,8 +111,11 @@ def choose_audience(api: httpx2.Client, console: Console) -> Audience:
     )
 
 
-def compose(api: httpx2.Client, console: Console) -> int:
-    """Make a template from the newsletter's files and a mailing from the template; return the mailing's id."""
+def compose(api: httpx2.Client, console: Console, *, audience: Audience) -> int:
+    """Make a template from the newsletter's files and a mailing from the template; return the mailing's id.
+
+    It is kept in a folder and belongs to a project, whose members are the audience and see it among its activities.
+    """
     content = {
         "name": "Månedsbrev",
         "subject": SUBJECT,
@@ -119,7 +124,13 @@ def compose(api: httpx2.Client, console: Console) -> int:
     }
     template = call(api, "POST", "/v1/templates", json=content)
     types = {kind["name"]: kind["id"] for kind in every(api, "/v1/subscription-types")}
+    folder = call(api, "POST", "/v1/folders", json={"kind": "mailing", "name": "Nyhetsbrev"})
+    project = call(api, "POST", "/v1/projects", json={"external_id": "CRM-P-7", **PROJECT})
+    members = f"/v1/projects/{project['id']}/members"
+    involved = call(api, "POST", members, json={"selection_id": audience.selection_id})
     setup = {
+        "folder_id": folder["id"],
+        "project_id": project["id"],
         "name": f"Høstbrev {date.today():%Y-%m}",  # noqa: DTZ011 - the sender's own day
         "from_name": "Nordlys Bygg",
         "from_email": "nyheter@nordlys.example",
@@ -136,15 +147,21 @@ def compose(api: httpx2.Client, console: Console) -> int:
     size = len(content["html"].encode()) // 1024
     screen.line(console, "template", f"{size} kB of HTML, a text part, {len(merge_tags)} merge tags")
     screen.line(console, "subject", SUBJECT)
+    screen.line(console, "in the project", f"{PROJECT['name']}, {involved['added']} members")
     return int(mailing["id"])
 
 
 def fill_list(api: httpx2.Client, console: Console, *, mailing_id: int, audience: Audience) -> Json:
-    """Add the sources, wait until the list follows, and return its counts."""
+    """Associate the selection, add pasted addresses, wait until the list follows, and return its counts.
+
+    Beside an associated selection, the project brings nobody (D19).
+    """
     path = f"/v1/mailings/{mailing_id}"
-    call(api, "POST", f"{path}/sources", json={"kind": "selection", "selection_id": audience.selection_id})
+    call(api, "PATCH", path, json={"selection_id": audience.selection_id})
     call(api, "POST", f"{path}/sources", json={"kind": "addresses", "addresses": list(audience.pasted)})
     wait_for("The recipient list", lambda: call(api, "GET", path)["list_updated_at"], within=LIST_WITHIN)
+    sources = [f"{source['kind']} ({source['label']})" for source in call(api, "GET", f"{path}/sources")]
+    screen.line(console, "sources", ", ".join(sources))
     counts: Json = call(api, "GET", f"{path}/recipients/counts")
     screen.line(console, "on the list", counts["total"])
     screen.counts(console, "by status", counts["by_status"])
