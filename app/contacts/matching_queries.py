@@ -5,9 +5,9 @@ there is no row object between. See docs/decisions for the measurements.
 """
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from operator import itemgetter
+from functools import lru_cache
 from typing import Any
 
 import asyncpg
@@ -88,7 +88,9 @@ _RESERVE = {
 }
 
 
-def _change(table: str, columns: dict[str, str]) -> str:
+@lru_cache(maxsize=256)
+def _change(table: str, names: tuple[str, ...]) -> str:
+    columns = {name: _COLUMNS[table][name] for name in names}
     arrays = ", ".join(
         f"${number}::{'text' if kind == 'jsonb' else kind}[]" for number, kind in enumerate(columns.values(), 2)
     )
@@ -96,7 +98,8 @@ def _change(table: str, columns: dict[str, str]) -> str:
         f'"{name}" = r."{name}"{"::jsonb" if kind == "jsonb" else ""}' for name, kind in columns.items()
     )
     return f"""
-        -- Writes whole rows over those with their ids, which are locked. Needs the primary key.
+        -- Writes the columns in which any of the rows differs from what is stored; they are locked since they were
+        -- read. Needs the primary key. An array costs 0.4 µs per value, so that whole rows took twice as long.
         UPDATE {table} AS t SET {changes}, updated_at = now()
         FROM unnest($1::bigint[], {arrays}) AS r (id, {_quoted(columns)})
         WHERE t.id = r.id
@@ -104,7 +107,6 @@ def _change(table: str, columns: dict[str, str]) -> str:
 
 
 _COLUMNS = {"person": PERSON_COLUMNS, "company": COMPANY_COLUMNS}
-_CHANGE = {table: _change(table, columns) for table, columns in _COLUMNS.items()}
 _LEAVE_ADDRESS = "DELETE FROM person_email WHERE person_id = $1 AND email_key = $2"
 _KEEP_ADDRESS = """
     INSERT INTO person_email (person_id, email, email_key) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
@@ -191,20 +193,28 @@ async def _write_all(session: AsyncSession, table: str, drafts: Sequence[Draft])
     async with _by_index(session) as connection:
         if known:
             known.sort(key=lambda draft: draft.id or 0)
-            rows = zip(*_records(known, columns), strict=True)
-            await connection.execute(_CHANGE[table], *map(list, rows))
+            names = _differing(known, columns)
+            await connection.execute(_change(table, names), *_arrays(known, names))
         if new:
             for draft, row in zip(new, await connection.fetch(_RESERVE[table], len(new)), strict=True):
                 draft.id = row[0]
-            await connection.copy_records_to_table(table, records=_records(new, columns), columns=["id", *columns])
+            with uncollected():
+                rows = list(zip(*_arrays(new, tuple(columns)), strict=True))
+            await connection.copy_records_to_table(table, records=rows, columns=["id", *columns])
 
 
-def _records(drafts: Sequence[Draft], columns: dict[str, str]) -> list[tuple[Any, ...]]:
-    """Return rows (id, columns in order); `extra` comes last, as the text that the driver's codec takes."""
-    *plain, extra = columns
-    values_of = itemgetter(*plain)
-    with uncollected():
-        return [
-            (draft.id, *values_of(draft.values), json.dumps(draft.values[extra]) if draft.values[extra] else "{}")
-            for draft in drafts
-        ]
+def _differing(drafts: Sequence[Draft], columns: Iterable[str]) -> tuple[str, ...]:
+    """Return the columns in which any of the rows differs from what is stored."""
+    return tuple(
+        name for name in columns
+        if any(draft.stored is None or draft.stored[name] != draft.values[name] for draft in drafts)
+    )  # fmt: skip
+
+
+def _arrays(drafts: Sequence[Draft], names: Sequence[str]) -> list[list[Any]]:
+    """Return ids, and the values of each column; `extra` is the text that the driver's codec takes."""
+    arrays: list[list[Any]] = [[draft.id for draft in drafts]]
+    for name in names:
+        values = [draft.values[name] for draft in drafts]
+        arrays.append([json.dumps(value) if value else "{}" for value in values] if name == "extra" else values)
+    return arrays

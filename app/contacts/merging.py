@@ -38,12 +38,14 @@ class Draft:
     """A row as it will be. New ones get their `id` before they are written; `values` has every column.
 
     `further` are the keys of a person's other valid addresses, beside the preferred one in `values`. `swapped` are
-    those that became the preferred one, with the address (and its key) that it took the place of.
+    those that became the preferred one, with the address (and its key) that it took the place of. `stored` is what the
+    database holds, of a known row that has changed.
     """
 
     id: int | None
     values: dict[str, Any]
     changed: bool = False
+    stored: dict[str, Any] | None = None
     further: frozenset[str] = frozenset()
     swapped: tuple[tuple[str, str | None, str | None], ...] = ()
 
@@ -205,6 +207,8 @@ class _Register:
             draft.swapped += ((key, draft.values["email"], draft.values["email_key"]),)
             old = {draft.values["email_key"]} - {None}
             draft.further = (draft.further - {key}) | old
+        if draft.stored is None and not draft.changed:
+            draft.stored = draft.values
         draft.values, draft.changed = values, True
         self.add(draft)
 
