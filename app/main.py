@@ -40,6 +40,7 @@ from app.platform.operation_routes import routes as operation_routes
 from app.platform.settings import Settings
 from app.platform.telemetry import Metrics
 from app.platform.tokens import TokenKey
+from app.privacy.routes import routes as privacy_routes
 from app.recipients.routes import routes as recipient_routes
 from app.statistics.routes import routes as statistics_routes
 from app.tracking.endpoint import Tracking, TrackingEndpoint
@@ -79,6 +80,7 @@ ROUTERS = (
     bounces_routes,
     statistics_routes,
     webhook_routes,
+    privacy_routes,
     page_routes,
 )
 

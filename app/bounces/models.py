@@ -42,7 +42,7 @@ class InboundMessage(Row, table=True):
     __tablename__ = "inbound_message"
 
     digest: bytes = Field(unique=True)
-    recipient_id: int = Field(sa_type=sa.BigInteger, description="of the return path it was sent to")
+    recipient_id: int = Field(sa_type=sa.BigInteger, index=True, description="of the return path it was sent to")
     octets: bytes
     read_at: datetime | None = moment(nullable=True)
     outcome: str | None = None

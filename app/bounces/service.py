@@ -64,6 +64,8 @@ async def take_in_bounce(
         return Taken.GONE
     if recipient.status not in _MAILED:
         return Taken.NOT_MAILED
+    if not recipient.email_key:
+        detail = ""  # erased: the server's words name the address (D78)
     counted = await queries.add_bounce(
         session, recipient=recipient, kind=kind, origin=origin, status=status, detail=detail
     )
@@ -140,6 +142,8 @@ async def take_in_report(session: AsyncSession, *, message_id: int, report: Repo
             return
         outcome = f"{outcome}:{taken}"
     _close(message, outcome)
+    if not await queries.find_address(session, recipient_id=message.recipient_id):
+        message.octets = b""  # erased since the message left (D78)
     await session.flush()
 
 

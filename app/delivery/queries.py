@@ -53,6 +53,8 @@ _FLUSH = text("""
     -- Answers the places (from 1) of the chunks that are still ours, and who of those newly allowed is not ready any
     -- more: blocked since the chunk was read, so not to be sent (D47). Found by primary key: over a range of seq, the
     -- planner would read whole lists. Must stay HOT: no index on a column that it sets.
+    -- A line without an address was erased while its message was on its way (D78): it is not tried again, and the
+    -- server's words, which name the address, are not kept.
     WITH held AS (
         UPDATE chunk AS c
         SET window_end = v.window_end, lease_until = now() + make_interval(secs => :lease),
@@ -63,7 +65,9 @@ _FLUSH = text("""
         RETURNING v.place
     ), stored AS (
         UPDATE recipient AS r
-        SET status = v.status, reason = NULL, code = v.code, reply = v.reply, bounce = v.bounce,
+        SET status = CASE WHEN v.status = 'deferred' AND r.email_key IS NULL THEN 'blocked' ELSE v.status END,
+            reason = CASE WHEN v.status = 'deferred' AND r.email_key IS NULL THEN 'blocked_address' END,
+            code = v.code, reply = CASE WHEN r.email_key IS NOT NULL THEN v.reply END, bounce = v.bounce,
             attempts = v.attempt, tried_at = now(),
             sent_at = CASE WHEN v.status = 'sent' THEN now() ELSE r.sent_at END,
             bounced_at = CASE WHEN v.status = 'bounced' THEN now() ELSE r.bounced_at END,
@@ -98,7 +102,9 @@ _RECOVER = text("""
     -- Stores what a dead sender's journal knows. A start without reply becomes unconfirmed. `attempt` tells a start of
     -- this try from one whose result was stored before the crash. Repeatable. Uses recipient_seq_idx.
     UPDATE recipient AS r
-    SET status = v.status, code = v.code, attempts = v.attempt, tried_at = now(),
+    SET status = CASE WHEN v.status = 'deferred' AND r.email_key IS NULL THEN 'blocked' ELSE v.status END,
+        reason = CASE WHEN v.status = 'deferred' AND r.email_key IS NULL THEN 'blocked_address' ELSE r.reason END,
+        code = v.code, attempts = v.attempt, tried_at = now(),
         reply = CASE WHEN v.status = 'unconfirmed' THEN 'The sender was killed before the server replied.' END,
         bounce = CASE WHEN v.status = 'bounced' THEN 'soft' END,
         sent_at = CASE WHEN v.status = 'sent' THEN now() ELSE r.sent_at END,
@@ -163,7 +169,9 @@ _REQUEUE = """
 
 _REQUEUE_DUE = text(_REQUEUE.format(which="r.status = 'deferred' AND r.due_at <= now()"))
 _REQUEUE_READY = text(_REQUEUE.format(which="r.status = 'ready'"))
-_REQUEUE_UNCONFIRMED = text(_REQUEUE.format(which="r.status = 'unconfirmed' AND r.attempts < 5"))
+_REQUEUE_UNCONFIRMED = text(
+    _REQUEUE.format(which="r.status = 'unconfirmed' AND r.attempts < 5 AND r.email_key IS NOT NULL")
+)
 
 _OPEN_CHUNKS = text("""
     -- How many chunks of a dispatch are not done, and how many of them nobody holds (chunk_open_idx).

@@ -1,5 +1,7 @@
 """A recipient's own version of a mailing, as it was sent (D48)."""
 
+from dataclasses import replace
+
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.content.compiled import CompiledMessage, preview
@@ -9,6 +11,9 @@ from app.delivery.service import plan_of
 from app.platform.settings import Settings
 from app.platform.tokens import TokenKey
 
+NOBODY = "nobody@erased.invalid"
+"""Stands in the header of an erased recipient's message, which nobody sees: a header needs an address (RFC 2606)."""
+
 
 async def html_as_sent(
     session: AsyncSession, *, mailing_id: int, recipient_id: int, settings: Settings, tokens: TokenKey
@@ -16,7 +21,7 @@ async def html_as_sent(
     """Return the HTML a recipient was sent, with the same links; None when the mailing or the recipient is gone.
 
     The message is the frozen one. Merge values are the person's present ones: where they changed since, so does the
-    page; once the person is erased, only name and address are filled.
+    page; once the person is deleted, only name and address are filled, and once erased, nothing.
     """
     dispatch = await queries.find_dispatch(session, mailing_id=mailing_id)
     if dispatch is None:
@@ -36,4 +41,6 @@ async def html_as_sent(
     if row is None:
         return None
     data = plan.data(row, plan.tags, recipient_id=recipient_id)
+    if not row.email:
+        data = replace(data, to_email=NOBODY)  # erased (D78)
     return preview(plan.compiled, data, **plan.allowed(row)).html

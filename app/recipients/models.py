@@ -131,6 +131,9 @@ class SourceAddress(SQLModel, table=True):
     """A pasted address."""
 
     __tablename__ = "source_address"
+    __table_args__ = (
+        sa.Index("source_address_email_key_idx", "email_key", postgresql_where=sa.text("email_key IS NOT NULL")),
+    )
 
     source_id: int = Field(
         sa_type=sa.BigInteger, primary_key=True, sa_column_args=[sa.ForeignKey("mailing_source.id", ondelete="CASCADE")]

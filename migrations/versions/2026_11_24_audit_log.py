@@ -78,7 +78,8 @@ BEGIN
     ELSE
         SELECT count(*) INTO lines FROM new_rows;
     END IF;
-    IF lines = 0 THEN
+    -- Erasure has an entry of its own; what it erases must not be written down here.
+    IF lines = 0 OR current_setting('budstikke.erasing', true) = 'on' THEN
         RETURN NULL;
     END IF;
     -- 500 entries cost some 20 ms; past that, and for imports, a statement is summed up.

@@ -1,4 +1,4 @@
-"""Events of persons, consents, addresses and imports, written by triggers (decision 6)."""
+"""Events of persons, consents, addresses and imports, written by triggers (decision 7)."""
 
 import sqlalchemy as sa
 from alembic import op
