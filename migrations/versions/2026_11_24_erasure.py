@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "erasure"
-down_revision = "events"
+down_revision = "ledger_speed"
 branch_labels = None
 depends_on = None
 
