@@ -10,6 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.types import ASGIApp
 
 from app import tables
+from app.audience.blocked_routes import routes as blocked_holder_routes
 from app.audience.import_routes import routes as import_routes
 from app.audience.member_routes import routes as member_routes
 from app.audience.project_routes import routes as project_routes
@@ -67,6 +68,7 @@ ROUTERS = (
     purpose_routes,
     extra_field_routes,
     consent_routes,
+    blocked_holder_routes,
     blocked_routes,
     selection_routes,
     member_routes,

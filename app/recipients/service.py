@@ -7,7 +7,8 @@ from typing import Any
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.audience.models import Project, Selection
-from app.consent.models import Consent, ConsentAction, LegalBasis, Purpose
+from app.consent.models import ConsentAction, LegalBasis, Purpose
+from app.consent.service import ConsentLine, record_consents
 from app.contacts.addresses import InvalidEmail, parse_mailbox
 from app.contacts.models import Company, Person
 from app.platform.errors import Invalid
@@ -112,7 +113,7 @@ async def add_addresses(
     session.add_all(addresses)
     if stated:
         keys = {address.email_key for address in addresses if address.email_key}
-        session.add_all(_ledger_line(key, stated, recorded_by) for key in sorted(keys))
+        await record_consents(session, lines=[_ledger_line(key, stated, recorded_by) for key in sorted(keys)])
     await session.flush()
     await session.refresh(source)
     return source
@@ -126,13 +127,13 @@ def _address(source_id: int, position: int, line: str) -> SourceAddress:
     return SourceAddress(source_id=source_id, position=position, name=name, email=email.address, email_key=email.key)
 
 
-def _ledger_line(email_key: str, stated: StatedConsent, recorded_by: str) -> Consent:
-    return Consent(
+def _ledger_line(email_key: str, stated: StatedConsent, recorded_by: str) -> ConsentLine:
+    return ConsentLine(
+        Purpose.E_MARKETING,
+        ConsentAction.GIVEN,
+        stated.source,
         email_key=email_key,
-        purpose=Purpose.E_MARKETING,
-        action=ConsentAction.GIVEN,
         legal_basis=LegalBasis(stated.legal_basis),
-        source=stated.source,
         valid_from=datetime.combine(stated.given_on, time(), UTC),
         recorded_by=recorded_by,
     )
