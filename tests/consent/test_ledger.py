@@ -14,7 +14,7 @@ from app.consent.models import ConsentAction, Purpose
 from app.consent.service import ConsentLine, record_consents
 from app.contacts.models import Company, Person
 from app.platform.db import Database, driver_url, run
-from tests.conftest import SECRET
+from tests.conftest import SECRET, settings_for
 from tests.consent.people import days
 
 
@@ -252,3 +252,23 @@ async def test_drift_is_found(session, people):
         ("company", company.id, "e_marketing"),
         ("person", person.id, "e_marketing"),
     ]
+
+
+async def test_whoever_waited_for_the_person_writes_the_newer_line(fresh_database):
+    """A withdrawal whose transaction began before that of a yes, and that waited for it, is the newer word."""
+    database = Database.connect(settings_for(fresh_database), name="test")
+    try:
+        async with database.begin() as session:
+            person = Person(name="P")
+            session.add(person)
+        async with database.begin() as late:
+            began = (await run(late, text("SELECT now() AS at"))).one().at
+            async with database.begin() as session:
+                await record_consents(session, lines=[ConsentLine("e_marketing", ConsentAction.GIVEN, "x", person.id)])
+            await record_consents(late, lines=[ConsentLine("e_marketing", ConsentAction.WITHDRAWN, "x", person.id)])
+        async with database.begin() as session:
+            states = {row.purpose: row for row in await ledger_queries.states_of(session, person_id=person.id)}
+            assert states["e_marketing"].state == "withdrawn"
+            assert states["e_marketing"].since > began
+    finally:
+        await database.close()

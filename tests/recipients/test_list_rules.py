@@ -1,6 +1,7 @@
 """The rules D18-D22 on the list, each reason with one person."""
 
 import pytest
+from sqlalchemy import text
 from sqlmodel import select
 
 from app.audience.models import Selection, SelectionMember
@@ -16,6 +17,7 @@ from app.consent.models import (
 )
 from app.contacts.models import Person
 from app.mailings.models import Mailing
+from app.platform.db import run
 from app.recipients.models import Recipient
 from app.recipients.schemas import AddressesSourceIn
 from app.recipients.service import ListRules, add_addresses, add_source, count_list, remove_source, update_list
@@ -210,3 +212,23 @@ async def test_updating_an_up_to_date_list_changes_nothing(world):
     await world.update()
     change = await world.update()
     assert (change.added, change.removed, change.changed) == (0, 0, 0)
+
+
+async def test_without_membership_addresses_blocked_or_erased_since_are_left_out(world):
+    """D47, D59, D78: a mailing that starts without a new list asks the registry all the same."""
+    for name in ("blocked", "erased", "free"):
+        await world.person(f"{name}@example.com")
+    await world.update()
+    world.session.add(
+        BlockedAddress(
+            email="blocked@example.com", email_key="blocked@example.com", reason=BlockReason.MANUAL, origin="x"
+        )
+    )
+    await run(world.session, text("INSERT INTO erased_address (hash) VALUES (erased_hash('erased@example.com'))"))
+    await world.session.flush()
+    await world.update(membership=False, override_consent=True)
+    assert sorted(await world.lines()) == [
+        ("blocked@example.com", "blocked_address"),
+        ("erased@example.com", "blocked_address"),
+        ("free@example.com", "ready"),
+    ]
