@@ -42,6 +42,7 @@ from app.platform.settings import Settings
 from app.platform.telemetry import Metrics
 from app.platform.tokens import TokenKey
 from app.privacy.routes import routes as privacy_routes
+from app.recipients.export_routes import routes as export_routes
 from app.recipients.routes import routes as recipient_routes
 from app.statistics.routes import routes as statistics_routes
 from app.tracking.endpoint import Tracking, TrackingEndpoint
@@ -77,6 +78,7 @@ ROUTERS = (
     content_routes,
     mailing_routes,
     verb_routes,
+    export_routes,
     recipient_routes,
     tracking_routes,
     bounces_routes,

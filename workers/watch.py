@@ -14,6 +14,7 @@ from app.platform.db import DATABASE_AWAY, is_away
 from app.platform.idempotency import forget_expired
 from app.platform.outbox import Job, enqueue
 from app.platform.telemetry import log
+from app.recipients.export_queries import forget_exports
 from workers.context import Context
 
 LOOK_SECONDS = 2.0
@@ -44,6 +45,7 @@ async def tidy(context: Context) -> None:
     """Delete what nobody needs any more."""
     async with context.database.begin() as session:
         await forget_expired(session)
+        await forget_exports(session)
 
 
 async def expire_consents(context: Context) -> None:

@@ -25,7 +25,7 @@ from app.recipients import queries as recipient_queries
 from app.recipients import service as recipients
 from app.recipients.association import keep_association
 from app.recipients.errors import MailingNotFound, RecipientNotFound
-from app.recipients.list_queries import ListRules, count_brought
+from app.recipients.list_queries import ListChange, ListRules, count_brought
 from app.recipients.models import MailingSource
 from app.recipients.schemas import AddressesSourceIn, Source
 
@@ -172,7 +172,7 @@ async def request_list_update(session: AsyncSession, *, mailing: Mailing) -> Ope
     return operation
 
 
-async def update_list(session: AsyncSession, *, mailing: Mailing, membership: bool = True) -> recipients.ListChange:
+async def update_list(session: AsyncSession, *, mailing: Mailing, membership: bool = True) -> ListChange:
     """Bring a mailing's list in line with its sources and rules.
 
     What it is associated with may be deleted since: of a selection and a project, the one that is left is the source.

@@ -70,13 +70,15 @@ async def store(session: AsyncSession, *, name: str, source: Readable, limit: in
     return stored
 
 
+async def read_piece(session: AsyncSession, *, file_id: int, seq: int) -> bytes | None:
+    """Return one piece of a file, counted from 0; None behind the last."""
+    query = select(StoredPiece.octets).where(StoredPiece.file_id == file_id, StoredPiece.seq == seq)
+    return (await session.exec(query)).one_or_none()
+
+
 async def _pieces(session: AsyncSession, *, file_id: int) -> AsyncIterator[bytes]:
     seq = 0
-    while True:
-        query = select(StoredPiece.octets).where(StoredPiece.file_id == file_id, StoredPiece.seq == seq)
-        octets = (await session.exec(query)).one_or_none()
-        if octets is None:
-            return
+    while (octets := await read_piece(session, file_id=file_id, seq=seq)) is not None:
         yield octets
         seq += 1
 

@@ -24,6 +24,7 @@ class Job(StrEnum):
 
     IMPORT_RUN = "import.run"
     LIST_UPDATE = "list.update"
+    LIST_EXPORT = "list.export"
     MAILING_PREPARE = "mailing.prepare"
     DISPATCH_SEND = "dispatch.send"
     BOUNCE_READ = "bounce.read"

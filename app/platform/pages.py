@@ -29,7 +29,7 @@ class Page(BaseModel, Generic[Item]):
 def read_cursor(cursor: str | None) -> int | None:
     """Return the id of the last item of the page before: the next page has those with ids over it.
 
-    In a list that is newest first, it has those under it. Raises Invalid for anything not made by `page_of`.
+    In a list that is newest first, it has those under it. Raises Invalid for anything not made by `make_cursor`.
     """
     if cursor is None:
         return None
@@ -40,6 +40,11 @@ def read_cursor(cursor: str | None) -> int | None:
     if not isinstance(after, int) or isinstance(after, bool) or not 0 < after < 2**63:
         raise Invalid.field("query:cursor", "This is no cursor; take `next_cursor` from the page before, unchanged.")
     return after
+
+
+def make_cursor(after: int) -> str:
+    """Return the cursor of the page that begins behind an id."""
+    return base64.urlsafe_b64encode(json.dumps({"after": after}).encode()).decode()
 
 
 def read_key(cursor: str | None, *kinds: type) -> list[Any] | None:

@@ -15,6 +15,12 @@ class RecipientNotFound(NotFound):
     slug, title = "recipient-not-found", "No such recipient"
 
 
+class ExportNotFound(NotFound):
+    """There is no such file: it is not written yet, or its time is over."""
+
+    slug, title = "export-not-found", "No such export"
+
+
 class SourceNotFound(NotFound):
     """There is no such source on this mailing."""
 

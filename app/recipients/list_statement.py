@@ -28,7 +28,7 @@ class Parts:
     kinds: frozenset[str]
     """Kinds of the mailing's sources."""
     one_source: bool
-    """The mailing has one source, so that nobody is brought twice."""
+    """The mailing has one source, `source_id`, so that nobody is brought twice."""
     brings_companies: bool
     """A source may bring companies."""
     is_new: bool
@@ -48,6 +48,11 @@ class Parts:
     def has_addresses(self) -> bool:
         """Whether lines may come from pasted or imported addresses."""
         return not self.membership or bool(self.kinds & {"addresses", "import"})
+
+    @property
+    def only_persons(self) -> bool:
+        """Whether every line is a person's, so that their ids put lines in order."""
+        return self.membership and not self.has_addresses and not self.has_company_lines
 
     @property
     def has_company_lines(self) -> bool:
@@ -70,6 +75,10 @@ _BROUGHT = {
     "company": """
         SELECT s.id AS source_id, cast(NULL AS bigint) AS person_id, s.company_id FROM mailing_source AS s
         WHERE s.mailing_id = :mailing_id AND s.kind = 'company' AND s.company_id IS NOT NULL""",
+}
+
+_BROUGHT_BY_ONE = {
+    "selection": "SELECT cast(:source_id AS bigint) AS source_id, m.person_id, m.company_id FROM member AS m",
 }
 
 _NOBODY = """
@@ -166,30 +175,51 @@ _SUBSCRIBED_TO_ANY = """(
         )"""
 _OF_TYPE = "AND sub.subscribed AND sub.subscription_type_id = :subscription_type_id"
 
+# Each row is judged once: without the fence the CASE would be worked out for each of its readers. Persons come in the
+# order of their ids, so that nothing that follows has to sort a million lines.
 _JUDGED = """
-    judged AS (
-        SELECT c.*, coalesce(c.person_id, -c.company_id, 0) AS line_id,
+    judged AS {materialized} (
+        SELECT c.person_id, c.company_id, c.source_id, c.name, c.email, c.email_key, c.consent_id, c.subscribed_at,
+               c.position, coalesce(c.person_id, -c.company_id, 0) AS line_id,
                CASE WHEN c.person_id IS NULL AND c.company_id IS NULL
                     THEN coalesce(c.email_key, c.email) ELSE '' END AS line_key,
                CASE
                    WHEN c.email_key IS NULL THEN 'invalid_address'
-                   WHEN b.email_key IS NOT NULL THEN 'blocked_address'
-                   WHEN EXISTS (SELECT FROM erased_address)
-                       AND erased_hash(c.email_key) IN (SELECT hash FROM erased_address) THEN 'blocked_address'
+                   WHEN EXISTS (SELECT FROM blocked_address AS b WHERE b.email_key = c.email_key)
+                       THEN 'blocked_address'
+                   WHEN EXISTS (SELECT FROM erased_address) AND EXISTS (
+                       SELECT FROM erased_address AS e WHERE e.hash = erased_hash(c.email_key))
+                       THEN 'blocked_address'
                    WHEN c.former_employee THEN 'former_employee'
                    WHEN NOT c.known THEN 'excluded'
                    {consent}
                END AS why_not
-        FROM candidate AS c LEFT JOIN blocked_address AS b ON b.email_key = c.email_key
+        FROM candidate AS c {fence}
     )"""
 _CONSENT = """
                    WHEN NOT c.consenting THEN 'no_consent'
                    WHEN NOT c.is_subscribed THEN 'no_subscription'"""
 
 _ORDER = "person_id NULLS LAST, company_id NULLS LAST, source_id, position"
-_FIRST_OF_ADDRESS = f"""CASE WHEN why_not IS NULL AND (
-            row_number() OVER (PARTITION BY email_key, why_not ORDER BY {_ORDER}) > 1 {{or_past}}
-        ) THEN 'duplicate' ELSE why_not END"""
+# Few addresses are shared, so only their lines are put in order.
+_WANTED_ONCE = """
+    shared AS MATERIALIZED (
+        SELECT email_key FROM judged AS j WHERE why_not IS NULL {unless_past} GROUP BY email_key HAVING count(*) > 1
+        {or_past}
+    ), later AS MATERIALIZED (
+        SELECT line_id, line_key FROM (
+            SELECT line_id, line_key, {is_past} row_number() OVER (PARTITION BY email_key ORDER BY {order}) > 1
+                   AS is_later
+            FROM judged AS j
+            WHERE why_not IS NULL AND email_key IN (SELECT email_key FROM shared) {unless_past}
+        ) AS j
+        WHERE is_later
+    ), wanted AS (
+        SELECT j.*, CASE WHEN ({line}) IN (SELECT {line} FROM later) THEN 'duplicate' ELSE why_not END AS reason
+        FROM judged AS j WHERE true {unless_past} OFFSET 0
+    )"""
+_OR_PAST = "UNION SELECT email_key FROM past WHERE email_key IS NOT NULL"
+_IS_PAST = "email_key IN (SELECT email_key FROM past WHERE email_key IS NOT NULL) OR"
 
 _LISTED = """
     listed AS MATERIALIZED (
@@ -202,7 +232,7 @@ _LISTED = """
         SELECT line_id, line_key, email_key FROM listed WHERE status NOT IN ('ready', 'blocked')
     )"""
 _UNLESS_PAST = """
-        WHERE NOT EXISTS (SELECT FROM past WHERE (past.line_id, past.line_key) = (j.line_id, j.line_key))"""
+        AND NOT EXISTS (SELECT FROM past WHERE (past.line_id, past.line_key) = (j.line_id, j.line_key))"""
 
 _REMOVED = """
     removed AS (
@@ -226,16 +256,13 @@ _CHANGED = """
                 (w.name, w.email, w.email_key, w.reason, w.consent_id, w.subscribed_at, w.source_id)
         RETURNING 1
     )"""
-_ADDED = f"""
-    added AS (
+_ADD = """
         INSERT INTO recipient (mailing_id, seq, person_id, company_id, name, email, email_key, status, reason,
                                source_id, consent_id, subscribed_at)
-        SELECT :mailing_id, {{last}} row_number() OVER (ORDER BY {_ORDER}), w.person_id, w.company_id, w.name,
+        SELECT :mailing_id, {last} row_number() OVER (ORDER BY {order}), w.person_id, w.company_id, w.name,
                w.email, w.email_key, CASE WHEN w.reason IS NULL THEN 'ready' ELSE 'blocked' END, w.reason,
                w.source_id, w.consent_id, w.subscribed_at
-        FROM wanted AS w {{unless_listed}}
-        RETURNING 1
-    )"""
+        FROM wanted AS w {unless_listed}"""
 _LAST_SEQ = "(SELECT coalesce(max(seq), 0) FROM listed) +"
 _UNLESS_LISTED = """
         WHERE NOT EXISTS (SELECT FROM listed AS l WHERE (l.line_id, l.line_key) = (w.line_id, w.line_key))"""
@@ -246,7 +273,8 @@ def _who(parts: Parts) -> list[str]:
     if not parts.membership:
         return [_LISTED_LINES]
     ctes = [f"member AS ({parts.members})"] if "selection" in parts.kinds else []
-    brought = [_BROUGHT[kind] for kind in _BROUGHT if kind in parts.kinds]
+    known = _BROUGHT | _BROUGHT_BY_ONE if parts.one_source else _BROUGHT
+    brought = [known[kind] for kind in known if kind in parts.kinds]
     if parts.has_addresses:
         ctes.append(_ADDRESS)
         brought.append(_MATCHED)
@@ -308,42 +336,57 @@ def _candidate(parts: Parts) -> str:
     return f"candidate AS ({' UNION ALL '.join(selects)})"
 
 
+def _judged(parts: Parts) -> str:
+    return _JUDGED.format(
+        consent="" if parts.override_consent else _CONSENT,
+        materialized="MATERIALIZED" if parts.one_per_address else "",
+        fence="ORDER BY c.person_id" if parts.only_persons else "OFFSET 0",
+    )
+
+
 def _wanted(parts: Parts) -> str:
-    reason = "why_not"
-    if parts.one_per_address:
-        or_past = "" if parts.is_new else "OR email_key IN (SELECT email_key FROM past WHERE email_key IS NOT NULL)"
-        reason = _FIRST_OF_ADDRESS.format(or_past=or_past)
-    return f"wanted AS (SELECT j.*, {reason} AS reason FROM judged AS j {'' if parts.is_new else _UNLESS_PAST})"
+    unless_past = "" if parts.is_new else _UNLESS_PAST
+    if not parts.one_per_address:
+        return f"wanted AS (SELECT j.*, why_not AS reason FROM judged AS j WHERE true {unless_past})"
+    return _WANTED_ONCE.format(
+        unless_past=unless_past,
+        or_past="" if parts.is_new else _OR_PAST,
+        is_past="" if parts.is_new else _IS_PAST,
+        order=_order(parts),
+        line="line_id" if parts.only_persons else "line_id, line_key",
+    )
+
+
+def _order(parts: Parts) -> str:
+    return "person_id" if parts.only_persons else _ORDER
 
 
 @lru_cache(maxsize=256)
 def list_statement(parts: Parts) -> TextClause:
-    """Return the statement: one row (added, removed, changed), in lines.
+    """Return the statement: one row (added, removed, changed), in lines; of a new list, an INSERT without a row.
 
-    Parameters: mailing_id, subscription_type_id (unless *Any*), and those of `members`. Whole sets are joined, so it
-    needs no index but recipient_list_idx and the primary keys; under READ COMMITTED it needs the mailing's row locked.
+    Parameters: mailing_id, subscription_type_id (unless *Any*), source_id (of the one source, when it is a selection),
+    and those of `members`. Whole sets are joined, so it needs no index but recipient_list_idx and the primary keys;
+    under READ COMMITTED it needs the mailing's row locked.
     """
     ctes = [] if parts.is_new else [_LISTED]
-    ctes += [
-        *_who(parts),
-        _candidate(parts),
-        _JUDGED.format(consent="" if parts.override_consent else _CONSENT),
-        _wanted(parts),
-    ]
-    counted = dict.fromkeys(("added", "removed", "changed"), "0")
-    if not parts.is_new:
+    ctes += [*_who(parts), _candidate(parts), _judged(parts), _wanted(parts)]
+    add = _ADD.format(
+        last="" if parts.is_new else _LAST_SEQ, unless_listed="" if parts.is_new else _UNLESS_LISTED,
+        order=_order(parts),
+    )  # fmt: skip
+    if parts.is_new:
+        statement = f"WITH {', '.join(ctes)} {add}"
+    else:
+        counted = dict.fromkeys(("added", "removed", "changed"), "0") | {"changed": "(SELECT count(*) FROM changed)"}
         ctes.append(_CHANGED)
-        counted["changed"] = "(SELECT count(*) FROM changed)"
-    if parts.membership:
-        ctes.append(
-            _ADDED.format(last="" if parts.is_new else _LAST_SEQ, unless_listed="" if parts.is_new else _UNLESS_LISTED)
+        if parts.membership:
+            ctes += [f"added AS ({add} RETURNING 1)", _REMOVED]
+            counted |= {name: f"(SELECT count(*) FROM {name})" for name in ("added", "removed")}
+        statement = (
+            f"WITH {', '.join(ctes)} SELECT {', '.join(f'{count} AS {name}' for name, count in counted.items())}"
         )
-        counted["added"] = "(SELECT count(*) FROM added)"
-    if parts.membership and not parts.is_new:
-        ctes.append(_REMOVED)
-        counted["removed"] = "(SELECT count(*) FROM removed)"
-    answers = ", ".join(f"{count} AS {name}" for name, count in counted.items())
     bound = [sa.bindparam("mailing_id", type_=sa.BigInteger)]
     if not parts.any_type:
         bound.append(sa.bindparam("subscription_type_id", type_=sa.BigInteger))
-    return text(f"WITH {', '.join(ctes)} SELECT {answers}").bindparams(*bound)
+    return text(statement).bindparams(*bound)

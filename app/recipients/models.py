@@ -2,11 +2,12 @@
 
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
-from app.platform.tables import Row, choice, moment, reference
+from app.platform.tables import Row, choice, json_field, moment, reference
 
 
 class RecipientStatus(StrEnum):
@@ -46,6 +47,7 @@ class Recipient(Row, table=True):
         sa.Index("recipient_list_idx", "mailing_id", "id"),
         sa.Index("recipient_seq_idx", "mailing_id", "seq"),
         sa.Index("recipient_person_idx", "person_id", postgresql_where=sa.text("person_id IS NOT NULL")),
+        sa.Index("recipient_company_idx", "company_id", postgresql_where=sa.text("company_id IS NOT NULL")),
         sa.Index("recipient_stranger_idx", "email_key", postgresql_where=sa.text("person_id IS NULL")),
         {"postgresql_with": {"fillfactor": 50}},
     )
@@ -142,3 +144,16 @@ class SourceAddress(SQLModel, table=True):
     name: str = ""
     email: str
     email_key: str | None = Field(default=None, description="null when the address is not valid")
+
+
+class RecipientExport(Row, table=True):
+    """A list written to a file (D23), kept until `expires_at`; it outlives its mailing, so that the file goes."""
+
+    __tablename__ = "recipient_export"
+
+    mailing_id: int = Field(sa_type=sa.BigInteger)
+    operation_id: int = reference("operation.id")
+    file_id: int | None = reference("stored_file.id", on_delete="SET NULL", nullable=True)
+    format: str
+    filter: dict[str, Any] = json_field()
+    expires_at: datetime = Field(sa_type=sa.DateTime(timezone=True), index=True)

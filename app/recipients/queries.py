@@ -5,10 +5,10 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import text
-from sqlmodel import col, delete, or_, select
+from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.recipients.models import MailingSource, Recipient, RecipientStatus, RecipientTally
+from app.recipients.models import MailingSource, Recipient, RecipientTally
 
 _EXISTS = text("SELECT EXISTS (SELECT FROM mailing WHERE id = :mailing_id) AS present")
 
@@ -22,34 +22,6 @@ async def find_recipient(session: AsyncSession, *, mailing_id: int, recipient_id
     """Return one line of a mailing's list, or None."""
     query = select(Recipient).where(Recipient.id == recipient_id, Recipient.mailing_id == mailing_id)
     return (await session.exec(query)).one_or_none()
-
-
-async def page_of_recipients(
-    session: AsyncSession,
-    *,
-    mailing_id: int,
-    statuses: Sequence[RecipientStatus],
-    reasons: Sequence[str],
-    search: str | None,
-    after: int | None,
-    limit: int,
-) -> Sequence[Recipient]:
-    """Return at most `limit + 1` lines with ids over `after`; walks recipient_list_idx."""
-    query = select(Recipient).where(Recipient.mailing_id == mailing_id)
-    if after is not None:
-        query = query.where(col(Recipient.id) > after)
-    if statuses:
-        query = query.where(col(Recipient.status).in_(statuses))
-    if reasons:
-        query = query.where(col(Recipient.reason).in_(reasons))
-    if search:
-        query = query.where(
-            or_(
-                col(Recipient.name).icontains(search, autoescape=True),
-                col(Recipient.email).icontains(search, autoescape=True),
-            )
-        )
-    return (await session.exec(query.order_by(col(Recipient.id)).limit(limit + 1))).all()
 
 
 async def read_tallies(session: AsyncSession, *, mailing_id: int) -> dict[str, int]:

@@ -2,23 +2,48 @@
 
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Depends, Query
 
 from app.platform.auth import MailingsRead
 from app.platform.errors import declare
 from app.platform.http import Session, router
-from app.platform.pages import Cursor, Limit, Page, page_of, read_cursor
-from app.recipients import queries, service
+from app.platform.pages import Cursor, Limit, Page, make_cursor, read_cursor
+from app.recipients import service
 from app.recipients.errors import MailingNotFound, RecipientNotFound
+from app.recipients.filters import BounceKind, Mark, RecipientFilter
 from app.recipients.models import BlockedReason, Recipient, RecipientStatus
+from app.recipients.page_queries import read_page
 from app.recipients.schemas import ListCounts, RecipientOut, Why
 from app.recipients.why import explain_recipient
 
 routes = router(prefix="/v1/mailings/{mailing_id}/recipients", tag="recipients")
 
-Statuses = Annotated[list[RecipientStatus], Query(description="Only these statuses; repeat for several")]
-Reasons = Annotated[list[BlockedReason], Query(description="Only blocked for these reasons; repeat for several")]
-Search = Annotated[str | None, Query(description="Part of the name or address", min_length=2, max_length=100)]
+
+def _filter(
+    status: Annotated[list[RecipientStatus], Query(description="Only these statuses; repeat for several")] = [],  # noqa: B006 - FastAPI copies defaults
+    reason: Annotated[
+        list[BlockedReason], Query(description="Only blocked for these reasons; repeat for several")
+    ] = [],  # noqa: B006
+    mark: Annotated[list[Mark], Query(description="Only with each of these marks; repeat for several")] = [],  # noqa: B006
+    without_mark: Annotated[list[Mark], Query(description="Only without these marks; repeat for several")] = [],  # noqa: B006
+    bounce: Annotated[BounceKind | None, Query(description="Only bounced in this way")] = None,
+    source_id: Annotated[int | None, Query(ge=1, le=2**63 - 1, description="Only brought by this source")] = None,
+    person_id: Annotated[int | None, Query(ge=1, le=2**63 - 1, description="Only the line of this person")] = None,
+    company_id: Annotated[
+        int | None, Query(ge=1, le=2**63 - 1, description="Only the company's own line and those of its persons")
+    ] = None,
+    email: Annotated[
+        str | None, Query(min_length=3, max_length=254, description="Only whose address this is now; exact, any case")
+    ] = None,
+    q: Annotated[str | None, Query(description="Part of the name or address", min_length=2, max_length=100)] = None,
+) -> RecipientFilter:
+    return RecipientFilter(
+        status=status, reason=reason, mark=mark, without_mark=without_mark, bounce=bounce, source_id=source_id,
+        person_id=person_id, company_id=company_id, email=email, q=q,
+    )  # fmt: skip
+
+
+Filter = Annotated[RecipientFilter, Depends(_filter)]
 
 
 def show(recipient: Recipient) -> RecipientOut:
@@ -28,27 +53,19 @@ def show(recipient: Recipient) -> RecipientOut:
 
 @routes.get("", operation_id="list_recipients", responses=declare(MailingNotFound), summary="List recipients")
 async def list_recipients(
-    caller: MailingsRead,
-    session: Session,
-    mailing_id: int,
-    status: Statuses = [],  # noqa: B006 - FastAPI copies defaults
-    reason: Reasons = [],  # noqa: B006
-    q: Search = None,
-    limit: Limit = 50,
-    cursor: Cursor = None,
+    caller: MailingsRead, session: Session, mailing_id: int, found: Filter, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[RecipientOut]:
-    """List the recipients of a mailing, page by page, by status, reason and part of name or address."""
+    """List the recipients of a mailing, page by page, with everything that the filter tells.
+
+    To find few among many, a request walks at most 100 000 lines: its page may then have fewer items than `limit`, or
+    none, while `next_cursor` says that the list goes on.
+    """
     await service.check_mailing(session, mailing_id=mailing_id)
-    rows = await queries.page_of_recipients(
-        session,
-        mailing_id=mailing_id,
-        statuses=status,
-        reasons=reason,
-        search=q,
-        after=read_cursor(cursor),
-        limit=limit,
+    page = await read_page(session, mailing_id=mailing_id, found=found, after=read_cursor(cursor), limit=limit)
+    return Page[RecipientOut](
+        items=[show(line) for line in page.lines],
+        next_cursor=None if page.goes_on_after is None else make_cursor(page.goes_on_after),
     )
-    return Page[RecipientOut](**page_of(rows, limit=limit, show=show))
 
 
 @routes.get("/counts", operation_id="count_recipients", responses=declare(MailingNotFound), summary="Count recipients")

@@ -1,6 +1,5 @@
 """Sources come and go, the list follows."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from typing import Any
 
@@ -14,7 +13,7 @@ from app.contacts.models import Company, Person
 from app.platform.errors import Invalid
 from app.recipients import list_queries, queries
 from app.recipients.errors import AssociatedSource, MailingNotFound, RecipientNotFound, SourceNotFound
-from app.recipients.list_queries import ListRules
+from app.recipients.list_queries import ListChange, ListRules
 from app.recipients.models import (
     BlockedReason,
     MailingSource,
@@ -32,15 +31,6 @@ async def check_mailing(session: AsyncSession, *, mailing_id: int) -> None:
         raise MailingNotFound(f"There is no mailing {mailing_id}.")
 
 
-@dataclass(frozen=True, slots=True)
-class ListChange:
-    """What an update did to the list, in lines."""
-
-    added: int
-    removed: int
-    changed: int
-
-
 async def update_list(
     session: AsyncSession, *, mailing_id: int, rules: ListRules, membership: bool = True
 ) -> ListChange:
@@ -50,8 +40,7 @@ async def update_list(
     Pasted addresses that match no person stay excluded under `override_consent`: there is nobody who could have agreed.
     Two updates of one mailing wait for each other, and for the verb that moves it.
     """
-    row = await list_queries.update_list(session, mailing_id=mailing_id, rules=rules, membership_too=membership)
-    return ListChange(added=row.added, removed=row.removed, changed=row.changed)
+    return await list_queries.update_list(session, mailing_id=mailing_id, rules=rules, membership_too=membership)
 
 
 async def add_source(

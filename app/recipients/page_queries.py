@@ -1,0 +1,172 @@
+"""Pages of a list, as fast at a million lines as at a thousand: a filter that few meet walks a bounded way."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import text
+from sqlalchemy.orm import aliased
+from sqlmodel import and_, col, or_, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.contacts.addresses import InvalidEmail, normalise_email
+from app.platform.db import run
+from app.recipients.filters import Mark, RecipientFilter
+from app.recipients.models import Recipient
+from app.recipients.queries import read_tallies
+
+Item = TypeVar("Item")
+
+WALK = 100_000
+"""Lines that one request looks at, at most: some 0.1 s. Status and marks are in no index, so that results are HOT."""
+
+MOST_FOUND = 10_000
+"""Lines of one address or company that are looked up, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientPage(Generic[Item]):
+    """Lines (or their ids) in the order of ids, and the id behind which the list goes on, or None at its end."""
+
+    lines: Sequence[Item]
+    goes_on_after: int | None
+
+
+async def read_page(
+    session: AsyncSession, *, mailing_id: int, found: RecipientFilter, after: int | None, limit: int, walk: int = WALK
+) -> RecipientPage[Recipient]:
+    """Return at most `limit` lines with ids over `after`; of a filter that few meet, as many as `walk` lines hold."""
+    page = await read_page_ids(session, mailing_id=mailing_id, found=found, after=after, limit=limit, walk=walk)
+    query = select(Recipient).where(col(Recipient.id) == sa.any_(_ids(page.lines))).order_by(col(Recipient.id))
+    return RecipientPage((await session.exec(query)).all() if page.lines else [], page.goes_on_after)
+
+
+async def read_page_ids(
+    session: AsyncSession, *, mailing_id: int, found: RecipientFilter, after: int | None, limit: int, walk: int = WALK
+) -> RecipientPage[int]:
+    """Return the ids of the lines that `read_page` returns."""
+    if await _is_empty(session, mailing_id=mailing_id, found=found):
+        return RecipientPage([], None)
+    of_list = [col(Recipient.mailing_id) == mailing_id, col(Recipient.id) > (after or 0)]
+    named = await _ids_of_whom(session, mailing_id=mailing_id, found=found)
+    if named is not None:
+        of_list.append(col(Recipient.id) == sa.any_(_ids(named)))
+    lines = select(Recipient).where(*of_list).order_by(col(Recipient.id))
+    # The inner limit bounds the walk along recipient_list_idx, the outer one ends it early.
+    walked = lines.limit(walk).subquery()
+    line = aliased(Recipient, walked)
+    query = select(line.id).where(*conditions(line, found)).order_by(col(line.id)).limit(limit + 1)
+    ids = (await session.exec(query)).all()
+    if len(ids) > limit:
+        return RecipientPage(ids[:limit], ids[limit - 1])
+    if named is not None:  # there are at most MOST_FOUND of them, so the walk has seen them all
+        return RecipientPage(ids, None)
+    return RecipientPage(ids, await _end_of_walk(session, mailing_id=mailing_id, after=after or 0, walk=walk))
+
+
+def _ids(ids: Sequence[int]) -> sa.BindParameter[Any]:
+    return sa.bindparam(None, list(ids), _IDS)
+
+
+_IDS = sa.ARRAY(sa.BigInteger)
+
+_END_OF_WALK = text("""
+    -- The last line of a walk, if the list goes on behind it: an index-only scan of recipient_list_idx.
+    SELECT min(id) AS id FROM (
+        SELECT id FROM recipient WHERE mailing_id = :mailing_id AND id > :after ORDER BY id OFFSET :last LIMIT 2
+    ) AS rest HAVING count(*) = 2
+""")
+
+
+async def _end_of_walk(session: AsyncSession, *, mailing_id: int, after: int, walk: int) -> int | None:
+    row = (await run(session, _END_OF_WALK, mailing_id=mailing_id, after=after, last=walk - 1)).one_or_none()
+    return int(row.id) if row else None
+
+
+async def _is_empty(session: AsyncSession, *, mailing_id: int, found: RecipientFilter) -> bool:
+    """Tell from the tallies that no line meets the filter, so that nobody walks a whole list for nothing."""
+    asked = [[status.value for status in found.status], [f"blocked:{reason.value}" for reason in found.reason]]
+    asked += [[f"bounced:{found.bounce.value}"]] if found.bounce else []
+    asked += [[_TALLIES[mark]] for mark in found.mark]
+    if not any(asked):
+        return False
+    tallies = await read_tallies(session, mailing_id=mailing_id)
+    return any(names and not any(tallies.get(name) for name in names) for names in asked)
+
+
+_TALLIES = {
+    Mark.OPENED: "opened", Mark.CLICKED: "clicked", Mark.UNSUBSCRIBED: "unsubscribed", Mark.COMPLAINED: "complained",
+    Mark.MACHINE_OPENED: "opened_total", Mark.MACHINE_CLICKED: "clicked_total",
+}  # fmt: skip
+
+
+def conditions(line: Any, found: RecipientFilter) -> list[Any]:
+    """Return what the filter asks of a line itself; whose line it is, `ids_of_whom` finds."""
+    asked: list[Any] = []
+    if found.status:
+        asked.append(line.status.in_(found.status))
+    if found.reason:
+        asked.append(and_(line.status == "blocked", line.reason.in_(found.reason)))
+    asked += [getattr(line, f"{mark.value}_at").is_not(None) for mark in found.mark]
+    asked += [getattr(line, f"{mark.value}_at").is_(None) for mark in found.without_mark]
+    if found.bounce is not None:
+        asked.append(and_(line.status == "bounced", line.bounce == found.bounce))
+    if found.source_id is not None:
+        asked.append(line.source_id == found.source_id)
+    if found.q is not None:
+        asked.append(or_(line.name.icontains(found.q, autoescape=True), line.email.icontains(found.q, autoescape=True)))
+    return asked
+
+
+_OF_PERSON = text("""
+    -- The line of a person, by recipient_person_idx.
+    SELECT id FROM recipient WHERE mailing_id = :mailing_id AND person_id = :person_id ORDER BY id LIMIT :most
+""")
+
+_OF_COMPANY = text("""
+    -- A company's own line and those of its persons, by recipient_company_idx, person_company_id_idx and
+    -- recipient_person_idx.
+    SELECT id FROM recipient WHERE mailing_id = :mailing_id AND company_id = :company_id
+    UNION ALL
+    SELECT r.id FROM (SELECT id FROM person WHERE company_id = :company_id OFFSET 0) AS p
+    JOIN recipient AS r ON r.person_id = p.id AND r.mailing_id = :mailing_id
+    ORDER BY id LIMIT :most
+""")
+
+_OF_ADDRESS = text("""
+    -- Lines of the persons and companies that have an address now, and of strangers with it: by the indexes on
+    -- email_key, recipient_person_idx, recipient_company_idx and recipient_stranger_idx. A line that was sent to an
+    -- address which its person no longer has is found by `q`.
+    SELECT r.id FROM (
+        SELECT id FROM person WHERE email_key = :key UNION SELECT person_id FROM person_email WHERE email_key = :key
+    ) AS p
+    JOIN recipient AS r ON r.person_id = p.id AND r.mailing_id = :mailing_id
+    UNION ALL
+    SELECT r.id FROM (SELECT id FROM company WHERE email_key = :key OFFSET 0) AS k
+    JOIN recipient AS r ON r.company_id = k.id AND r.mailing_id = :mailing_id
+    UNION ALL
+    SELECT id FROM recipient
+    WHERE email_key = :key AND person_id IS NULL AND company_id IS NULL AND mailing_id = :mailing_id
+    ORDER BY id LIMIT :most
+""")
+
+
+async def _ids_of_whom(session: AsyncSession, *, mailing_id: int, found: RecipientFilter) -> list[int] | None:
+    """Return the lines of the person, company and address that the filter names; None when it names nobody."""
+    asked: list[tuple[sa.TextClause, dict[str, Any]]] = []
+    if found.person_id is not None:
+        asked.append((_OF_PERSON, {"person_id": found.person_id}))
+    if found.company_id is not None:
+        asked.append((_OF_COMPANY, {"company_id": found.company_id}))
+    if found.email is not None:
+        try:
+            asked.append((_OF_ADDRESS, {"key": normalise_email(found.email).key}))
+        except InvalidEmail:
+            return []  # nobody's mail goes to what is no address
+    ids: set[int] | None = None
+    for statement, who in asked:
+        rows = await run(session, statement, mailing_id=mailing_id, most=MOST_FOUND, **who)
+        these = {row.id for row in rows}
+        ids = these if ids is None else ids & these
+    return None if ids is None else sorted(ids)
