@@ -4,13 +4,14 @@
 # make check  what CI runs: format, lint, types, import contract, API document, tests
 # make bench  the measurements; ONLY="P1 P6" for some, SIZE=small for a quick look
 # make chaos  processes killed at random moments; KILLS=200 for that many
+# make list-rules   the rules of the recipient list against their model; CASES=10000 random worlds
 
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test up check format bench chaos lock
+.PHONY: help demo test up check format bench chaos list-rules lock
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -46,6 +47,9 @@ bench: $(READY)
 
 chaos: $(READY)
 	@BUDSTIKKE_CHAOS=$(or $(KILLS),40) $(BIN)/python -m pytest tests/chaos -s
+
+list-rules: $(READY)
+	@BUDSTIKKE_LIST_CASES=$(or $(CASES),10000) $(BIN)/python -m pytest tests/recipients/test_list_model.py -s
 
 # Locks without hosts: they name what to install and its hashes, never where from.
 lock: $(READY)

@@ -62,8 +62,8 @@ MANY = 10_000
 _WHOLE_SETS = text("""
     -- Tables that were just filled have no statistics, and nested loops over 100 000 persons were still running after
     -- five minutes. A million persons are joined by merging: their primary keys come in one order, so nothing is
-    -- hashed or sorted but ids. With more memory, or with the usual price of a page, the planner hashes persons instead,
-    -- which takes a third more CPU and 300 MB.
+    -- hashed or sorted but ids. With more memory, or with the usual price of a page, the planner hashes persons: a
+    -- third more CPU, and 300 MB.
     SELECT set_config('enable_nestloop', 'off', true), set_config('work_mem', '128MB', true),
            set_config('random_page_cost', '1.1', true)
 """)

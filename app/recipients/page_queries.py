@@ -52,17 +52,38 @@ async def read_page_ids(
     named = await _ids_of_whom(session, mailing_id=mailing_id, found=found)
     if named is not None:
         of_list.append(col(Recipient.id) == sa.any_(_ids(named)))
-    lines = select(Recipient).where(*of_list).order_by(col(Recipient.id))
-    # The inner limit bounds the walk along recipient_list_idx, the outer one ends it early.
-    walked = lines.limit(walk).subquery()
-    line = aliased(Recipient, walked)
-    query = select(line.id).where(*conditions(line, found)).order_by(col(line.id)).limit(limit + 1)
-    ids = (await session.exec(query)).all()
+    is_walked = named is None and bool(conditions(Recipient, found))
+    if is_walked:
+        ids = await _walk(session, of_list, found=found, limit=limit, walk=walk)
+    else:
+        query = select(Recipient.id).where(*of_list, *conditions(Recipient, found)).order_by(col(Recipient.id))
+        ids = (await session.exec(query.limit(limit + 1))).all()
     if len(ids) > limit:
         return RecipientPage(ids[:limit], ids[limit - 1])
-    if named is not None:  # there are at most MOST_FOUND of them, so the walk has seen them all
-        return RecipientPage(ids, None)
-    return RecipientPage(ids, await _end_of_walk(session, mailing_id=mailing_id, after=after or 0, walk=walk))
+    if is_walked:
+        return RecipientPage(ids, await _end_of_walk(session, mailing_id=mailing_id, after=after or 0, walk=walk))
+    return RecipientPage(ids, None)
+
+
+_BY_INDEX = text("""
+    -- A walk follows the index line by line, and ends when the page is full. Left alone, the planner sorts all that the
+    -- inner limit lets through before it looks at the first.
+    SELECT set_config('enable_sort', :as_it_is, true), set_config('enable_seqscan', :as_it_is, true),
+           set_config('enable_bitmapscan', :as_it_is, true)
+""")
+
+
+async def _walk(
+    session: AsyncSession, of_list: Sequence[Any], *, found: RecipientFilter, limit: int, walk: int
+) -> Sequence[int]:
+    # The inner limit bounds the walk along recipient_list_idx, the outer one ends it early.
+    walked = select(Recipient).where(*of_list).order_by(col(Recipient.id)).limit(walk).subquery()
+    line = aliased(Recipient, walked)
+    query = select(line.id).where(*conditions(line, found)).order_by(col(line.id)).limit(limit + 1)
+    await run(session, _BY_INDEX, as_it_is="off")
+    ids = (await session.exec(query)).all()
+    await run(session, _BY_INDEX, as_it_is="on")
+    return ids
 
 
 def _ids(ids: Sequence[int]) -> sa.BindParameter[Any]:

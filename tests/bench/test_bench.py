@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.embedded.catcher import prepare_catcher
-from tests.bench import a03_bulk, p01_send, p06_click, p08_import
+from tests.bench import a03_bulk, p01_send, p06_click, p08_import, p09_populate
 from tests.bench.__main__ import main, targets
 from tests.bench.house import fresh_house
 from tests.bench.measuring import BASELINE, OURS, Measured, Run, Target, details_of, summarise, table_of, write
@@ -60,6 +60,24 @@ async def test_persons_in_bulk_are_measured_and_all_are_there(house):
     assert (baseline.side, ours.side) == (BASELINE, OURS)
     assert set(ours.cpu_us) == {"api", "postgres"}
     assert ours.further["streamed_per_s"] > 0
+
+
+@pytest.fixture
+def empty_house():
+    with fresh_house(durable=False) as house:
+        yield house
+
+
+async def test_populating_is_measured_and_both_sides_make_the_same_list(empty_house):
+    measured = await p09_populate.measure_with(empty_house, persons=1_000, runs=1)
+
+    baseline, ours = measured.runs
+    assert (baseline.side, ours.side) == (BASELINE, OURS)
+    reasons = {name: value for name, value in measured.settings.items() if name.startswith("blocked:")}
+    assert reasons == {
+        "blocked:blocked_address": 10, "blocked:duplicate": 9, "blocked:former_employee": 10,
+        "blocked:invalid_address": 10, "blocked:no_consent": 20, "blocked:no_subscription": 10,
+    }  # fmt: skip
 
 
 def runs_of(*pairs):

@@ -24,7 +24,7 @@ from tests.conftest import SECRET
 from tests.recipients import model
 from tests.recipients.worlds import MAILING, NOW, WRITE, WRITER, document, worlds
 
-CASES = int(os.environ.get("BUDSTIKKE_LIST_CASES", "150"))
+CASES = int(os.environ.get("BUDSTIKKE_LIST_CASES", "100"))
 
 # What may have happened to a line between two updates: its message left, or someone withdrew (D47).
 LATER = ("ready", "ready", "ready", "sending", "deferred", "sent", "failed", "bounced", "unconfirmed", "withdrawn")

@@ -1,0 +1,149 @@
+"""Reading the list: filters, search, and pages that cost the same however long the list is (D23)."""
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import text
+
+from app.platform.db import run
+from app.recipients.filters import RecipientFilter
+from app.recipients.models import RecipientStatus
+from app.recipients.page_queries import _BY_INDEX, read_page
+
+_FILL = text("""
+    INSERT INTO recipient (mailing_id, seq, name, email, email_key, person_id, status, reason)
+    SELECT :mailing, n, 'Person ' || n, 'p' || n || '@example.com', 'p' || n || '@example.com', 1000000 + n,
+           CASE WHEN n % 500 = 0 THEN 'blocked' ELSE 'ready' END, CASE WHEN n % 500 = 0 THEN 'no_consent' END
+    FROM generate_series(1, :lines) AS n
+""")
+
+
+@pytest.fixture
+async def long_list(desk):
+    await run(desk.session, _FILL, mailing=desk.mailing, lines=3_000)
+    await run(desk.session, _FILL, mailing=1_000_000, lines=30_000)  # another mailing's
+    await run(desk.session, text("ANALYZE recipient"))
+    return desk
+
+
+async def read_all(desk, **filters):
+    items, cursor, pages = [], None, 0
+    while True:
+        page = await desk.get(
+            f"mailings/{desk.mailing}/recipients", **filters, **({"cursor": cursor} if cursor else {})
+        )
+        items, cursor, pages = items + page["items"], page["next_cursor"], pages + 1
+        if cursor is None:
+            return [item["email"] for item in items], pages
+
+
+async def test_pages_follow_each_other_to_the_end(long_list):
+    emails, pages = await read_all(long_list, limit=200)
+    assert (len(set(emails)), pages) == (3_000, 15)
+
+
+async def test_a_filter_that_few_meet_finds_them_all(long_list):
+    emails, _ = await read_all(long_list, status="blocked", limit=2)
+    assert emails == [f"p{n}@example.com" for n in range(500, 3_001, 500)]
+    assert (await read_all(long_list, status="blocked", reason="no_consent"))[0] == emails
+    assert (await read_all(long_list, reason="former_employee"))[0] == []
+
+
+async def test_a_walk_is_bounded_and_goes_on_where_it_ended(long_list):
+    """A page of a rare filter may be empty although the list goes on."""
+    found = RecipientFilter(q="p2500@")
+    after, pages = None, []
+    while True:
+        page = await read_page(
+            long_list.session, mailing_id=long_list.mailing, found=found, after=after, limit=50, walk=1_000
+        )
+        pages.append([line.name for line in page.lines])
+        after = page.goes_on_after
+        if after is None:
+            break
+    assert pages == [[], [], ["Person 2500"]]
+
+
+async def test_search_takes_its_signs_literally(long_list):
+    await run(long_list.session, text("UPDATE recipient SET name = '100%_off' WHERE seq = 7"))
+    assert (await read_all(long_list, q="100%_o"))[0] == ["p7@example.com"]
+    assert (await read_all(long_list, q="%%"))[0] == []
+
+
+async def test_marks_bounces_and_sources_are_filters(long_list):
+    """D24."""
+    changes = (
+        "status = 'sent', sent_at = now(), opened_at = now() WHERE seq = 1",
+        "status = 'sent', sent_at = now(), machine_opened_at = now() WHERE seq = 2",
+        "status = 'sent', sent_at = now(), clicked_at = now(), opened_at = now() WHERE seq = 3",
+        "status = 'bounced', bounce = 'hard' WHERE seq = 4",
+        "status = 'bounced', bounce = 'soft', source_id = 77 WHERE seq = 5",
+    )
+    for change in changes:
+        await run(long_list.session, text(f"UPDATE recipient SET {change}"))
+    found = {
+        "p1@example.com p3@example.com": {"mark": "opened"},
+        "p3@example.com": {"mark": ["opened", "clicked"]},
+        "p2@example.com": {"mark": "machine_opened", "without_mark": "opened"},
+        "p4@example.com": {"bounce": "hard"},
+        "p5@example.com": {"source_id": 77},
+        "p4@example.com p5@example.com": {"status": "bounced"},
+        "": {"mark": "complained"},
+    }
+    for emails, filters in found.items():
+        assert (await read_all(long_list, **filters))[0] == emails.split(), filters
+    assert len((await read_all(long_list, status="sent", without_mark="opened"))[0]) == 1
+
+
+async def test_persons_companies_and_addresses_are_found_without_a_walk(long_list):
+    desk = long_list
+    acme = await desk.company("Acme", "post@acme.example")
+    person = await desk.person("kari@acme.example", company_id=acme)
+    await desk.setup(include_companies=True)
+    await desk.source(kind="company", company_id=acme)
+    await desk.source(kind="person", person_id=person)
+    await desk.source(kind="addresses", addresses=["stranger@example.com"])
+    assert (await read_all(desk, person_id=person))[0] == ["kari@acme.example"]
+    assert set((await read_all(desk, company_id=acme))[0]) == {"post@acme.example", "kari@acme.example"}
+    for email in ("KARI@acme.example", "post@acme.example", "stranger@example.com"):
+        assert (await read_all(desk, email=email))[0] == [email.lower()]
+    assert (await read_all(desk, email="stranger@example.com", status="ready"))[0] == []
+    assert (await read_all(desk, email="no address"))[0] == []
+
+
+async def test_an_unknown_filter_is_refused(desk):
+    answer = await desk.client.get(f"/v1/mailings/{desk.mailing}/recipients", params={"statu": "sent"})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "query:statu")
+
+
+@pytest.mark.parametrize("found", [{}, {"status": ["blocked"]}, {"q": "nobody"}, {"source_id": 9}])
+async def test_a_page_walks_the_list_index_and_nothing_else(long_list, found):
+    """A page at a million lines costs what it costs at a thousand: no sort, no scan of the table."""
+    session, seen = long_list.session, []
+    await run(session, text("SET LOCAL plan_cache_mode = force_custom_plan"))
+    connection = (await session.connection()).sync_connection
+
+    def explain(conn, cursor, statement, parameters, context, executemany):
+        if "FROM recipient" in statement and "ORDER BY" in statement and not statement.startswith("EXPLAIN"):
+            seen.append((statement, parameters))
+
+    sa.event.listen(connection, "before_cursor_execute", explain)
+    try:
+        await read_page(session, mailing_id=long_list.mailing, found=RecipientFilter(**found), after=None, limit=50)
+    finally:
+        sa.event.remove(connection, "before_cursor_execute", explain)
+    statement, parameters = seen[0]
+    if found:
+        await run(session, _BY_INDEX, as_it_is="off")
+    plan = await (await session.connection()).exec_driver_sql(f"EXPLAIN {statement}", parameters)
+    lines = "\n".join(row[0] for row in plan)
+    assert "recipient_list_idx" in lines
+    assert "Sort" not in lines
+    assert "Seq Scan" not in lines
+
+
+async def test_statuses_sum_to_the_size_of_the_list(long_list):
+    """D24."""
+    counts = await long_list.get(f"mailings/{long_list.mailing}/recipients/counts")
+    assert counts["total"] == sum(counts["by_status"].values()) == 3_000
+    assert set(counts["by_status"]) == {status.value for status in RecipientStatus}
+    assert counts["by_status"]["blocked"] == sum(counts["blocked_by_reason"].values()) == 6
