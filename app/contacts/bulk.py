@@ -10,7 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app.contacts import email_queries, matching_queries, queries
 from app.contacts.extra_field_queries import declared_fields
 from app.contacts.interest_queries import replace_by_name
-from app.contacts.lines import Told, read_company, read_person
+from app.contacts.lines import Told, follow_addresses, read_company, read_person, repeating_addresses
 from app.contacts.merging import Draft, Existing, Laid, Line, Outcome, lay
 from app.contacts.models import ExtraField, ExtraOwner
 from app.contacts.schemas import BulkStatus, CompanyBulkItem, PersonBulkItem
@@ -57,10 +57,7 @@ async def save_persons(
     found = await matching_queries.persons_meant(session, external_ids=sorted(external_ids), email_keys=sorted(keys))
     with uncollected():
         laid = lay(lines, found, blank=queries.BLANK_PERSON, existing=existing, by_address=by_address)
-    changed = _changed(laid)
-    await matching_queries.write_persons(session, changed)
-    cleared = [_id(draft) for draft in changed if draft.further and draft.values["email_key"] is None]
-    await email_queries.promote(session, person_ids=cleared)
+    await matching_queries.write_persons(session, _changed(laid))
     return laid
 
 
@@ -112,6 +109,9 @@ async def upsert_persons(session: AsyncSession, *, items: Sequence[object], defa
     for place, told in list(batch.told.items()):
         _keep(batch, place, read_person(told.line, declared=declared, default_country=default_country))
     await _find_companies(session, batch)
+    if again := repeating_addresses(batch.told.values()):
+        known = await email_queries.addresses_of(session, external_ids=sorted(again))
+        follow_addresses(batch.told.values(), {external_id: known.get(external_id, []) for external_id in again})
     laid = await save_persons(session, lines=batch.lines, existing=Existing.OVERWRITE, by_address=False)
     further, interests = {}, {}
     for told, each in zip(batch.told.values(), laid, strict=True):
@@ -120,6 +120,8 @@ async def upsert_persons(session: AsyncSession, *, items: Sequence[object], defa
         if told.interests is not None:
             interests[_id(each.draft)] = told.interests
     await email_queries.replace_further(session, told=further)
+    cleared = {_id(each.draft) for each in laid if each.draft.further and each.draft.values["email_key"] is None}
+    await email_queries.promote(session, person_ids=sorted(cleared - further.keys()))
     await replace_by_name(session, names=interests)
     return _outcomes(batch, laid)
 

@@ -16,19 +16,20 @@ _IDS = sa.bindparam("person_ids", type_=sa.ARRAY(sa.BigInteger))
 _EMAILS = sa.bindparam("emails", type_=sa.ARRAY(sa.Text))
 _KEYS = sa.bindparam("email_keys", type_=sa.ARRAY(sa.Text))
 
-_REPLACE = text("""
-    -- Gives each person exactly the further addresses told; those that stay keep their age. `persons` are those told
-    -- of, once each, also those who get none. Needs person_email_person_id_email_key_key.
-    WITH told AS (
-        SELECT person_id, email, email_key
-        FROM unnest(cast(:person_ids AS bigint[]), :emails, :email_keys) AS t (person_id, email, email_key)
-    ), removed AS (
-        DELETE FROM person_email AS e WHERE e.person_id = ANY(:persons) AND NOT EXISTS (
-            SELECT FROM told WHERE told.person_id = e.person_id AND told.email_key = e.email_key)
-    )
-    INSERT INTO person_email (person_id, email, email_key) SELECT person_id, email, email_key FROM told
-    ON CONFLICT (person_id, email_key) DO UPDATE SET email = excluded.email
-""").bindparams(_IDS, _EMAILS, _KEYS, sa.bindparam("persons", type_=sa.ARRAY(sa.BigInteger)))
+_FURTHER = text("""
+    -- The further addresses of persons, in their order. Needs person_email_person_id_email_key_key.
+    SELECT person_id, array_agg(email ORDER BY id) AS emails FROM person_email
+    WHERE person_id = ANY(:person_ids) GROUP BY person_id
+""").bindparams(_IDS)
+
+_ADD_ALL = text("""
+    -- Adds further addresses to persons that have none; ids are their order.
+    INSERT INTO person_email (person_id, email, email_key)
+    SELECT person_id, email, email_key
+    FROM unnest(cast(:person_ids AS bigint[]), :emails, :email_keys)
+        WITH ORDINALITY AS t (person_id, email, email_key, place)
+    ORDER BY place
+""").bindparams(_IDS, _EMAILS, _KEYS)
 
 _CHANGE_PLACES = text("""
     -- Where a further address has become the preferred one, the one that was preferred (told here) takes its place.
@@ -46,7 +47,7 @@ _CHANGE_PLACES = text("""
 """).bindparams(_IDS, _EMAILS, _KEYS)
 
 _PROMOTE = text("""
-    -- Of persons without a valid preferred address, the oldest further one becomes it; mail goes to that one only.
+    -- Of persons without a valid preferred address, the first further one becomes it; mail goes to that one only.
     -- Needs person_email_person_id_email_key_key.
     WITH risen AS (
         DELETE FROM person_email WHERE id IN (
@@ -75,6 +76,19 @@ _BELONGINGS = text("""
 """).bindparams(_IDS)
 
 
+_ADDRESSES = text("""
+    -- All valid addresses of persons by external id, the preferred one first. Needs person_external_id_key and
+    -- person_email_person_id_email_key_key.
+    SELECT p.external_id, a.email, a.email_key
+    FROM unnest(:external_ids) AS x (external_id) JOIN person AS p USING (external_id)
+    CROSS JOIN LATERAL (
+        SELECT p.email, p.email_key, 0 AS id WHERE p.email_key IS NOT NULL
+        UNION ALL SELECT e.email, e.email_key, e.id FROM person_email AS e WHERE e.person_id = p.id
+    ) AS a
+    ORDER BY p.external_id, a.id
+""").bindparams(sa.bindparam("external_ids", type_=sa.ARRAY(sa.Text)))
+
+
 @dataclass(frozen=True, slots=True)
 class Belongings:
     """What persons have that stands in other tables."""
@@ -92,21 +106,30 @@ async def belongings(session: AsyncSession, *, person_ids: Sequence[int]) -> dic
 
 
 async def replace_further(session: AsyncSession, *, told: Mapping[int, Sequence[Email]]) -> None:
-    """Give each person, by id, exactly these further addresses."""
+    """Give each person, by id, exactly these further addresses, in this order; what is so already is not written."""
     if not told:
         return
-    rows = [(person_id, email) for person_id, emails in told.items() for email in emails]
-    await run(
-        session, _REPLACE, persons=list(told), person_ids=[person_id for person_id, _ in rows],
-        emails=[email.address for _, email in rows], email_keys=[email.key for _, email in rows],
-    )  # fmt: skip
+    found = {row.person_id: row.emails for row in await run(session, _FURTHER, person_ids=list(told))}
+    other = {
+        person_id: emails
+        for person_id, emails in told.items()
+        if [email.address for email in emails] != found.get(person_id, [])
+    }
+    if gone := other.keys() & found.keys():
+        await session.exec(delete(PersonEmail).where(col(PersonEmail.person_id).in_(gone)))
+    rows = [(person_id, email) for person_id, emails in other.items() for email in emails]
+    if rows:
+        await run(
+            session, _ADD_ALL, person_ids=[person_id for person_id, _ in rows],
+            emails=[email.address for _, email in rows], email_keys=[email.key for _, email in rows],
+        )  # fmt: skip
 
 
 async def settle(session: AsyncSession, *, before: Mapping[int, tuple[str | None, str | None]]) -> None:
     """Bring further addresses in line with preferred ones that have changed.
 
     `before` holds, by person id, address and key that were preferred. One that rises from the further addresses changes
-    places with it; one that is cleared leaves its place to the oldest further address.
+    places with it; one that is cleared leaves its place to the first further one.
     """
     if not before:
         return
@@ -118,7 +141,7 @@ async def settle(session: AsyncSession, *, before: Mapping[int, tuple[str | None
 
 
 async def promote(session: AsyncSession, *, person_ids: Sequence[int]) -> None:
-    """Of those persons who have no valid preferred address, make the oldest further one the preferred one."""
+    """Of those persons who have no valid preferred address, make the first further one the preferred one."""
     if person_ids:
         await run(session, _PROMOTE, person_ids=list(person_ids))
 
@@ -137,3 +160,11 @@ async def remove_further(session: AsyncSession, *, person_id: int, email_key: st
     """Remove a further address; return whether the person had it."""
     found = delete(PersonEmail).where(col(PersonEmail.person_id) == person_id, col(PersonEmail.email_key) == email_key)
     return bool((await session.exec(found)).rowcount)
+
+
+async def addresses_of(session: AsyncSession, *, external_ids: Sequence[str]) -> dict[str, list[Email]]:
+    """Return the valid addresses of persons by external id, the preferred one first."""
+    found: dict[str, list[Email]] = {}
+    for row in await run(session, _ADDRESSES, external_ids=list(external_ids)):
+        found.setdefault(row.external_id, []).append(Email(row.email, row.email, row.email_key))
+    return found

@@ -39,7 +39,7 @@ async def add_email(session: AsyncSession, *, person_id: int, address: str, pref
 
 
 async def remove_email(session: AsyncSession, *, person_id: int, address: str) -> Person:
-    """Remove an address; the oldest further one takes the place of the preferred one.
+    """Remove an address; the first further one takes the place of the preferred one.
 
     Raises PersonNotFound and EmailNotFound.
     """

@@ -1,6 +1,7 @@
 """Fields of persons and companies as they came, brought to the form that they are kept in. Pure."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,6 +87,43 @@ def _read_emails(told: Told, addresses: list[str]) -> None:
             told.faults.append(InvalidField(pointer="#/email", detail=detail))
         line["email"], line["email_key"] = (emails[0].address, emails[0].key) if emails else (None, None)
     told.further = [email for email in emails if email.key != line["email_key"]]
+
+
+def repeating_addresses(lines: Iterable[Told]) -> set[str]:
+    """Return the external ids of persons who come more than once in lines that change more than one address."""
+    lines = list(lines)
+    often = Counter(told.line["external_id"] for told in lines)
+    return {
+        told.line["external_id"]
+        for told in lines
+        if often[told.line["external_id"]] > 1
+        and (told.further is not None or ("email" in told.line and told.line["email"] is None))
+    }
+
+
+def follow_addresses(lines: Iterable[Told], known: Mapping[str, Sequence[Email]]) -> None:
+    """Let lines about the same person tell all addresses that the person has after each, as if saved one by one.
+
+    `known` has the addresses before the first line, the preferred one first, by the external id of each such person.
+    """
+    present = {external_id: list(emails) for external_id, emails in known.items()}
+    for told in lines:
+        line = told.line
+        emails = present.get(line["external_id"])
+        if emails is None or (told.further is None and "email" not in line):
+            continue
+        preferred = Email(line["email"], line["email"], line["email_key"]) if line["email"] else None
+        if told.further is not None:
+            emails = [*([preferred] if preferred else []), *told.further]
+        elif preferred is None:
+            emails = emails[1:]
+        else:
+            others = [email for email in emails[1:] if email.key != preferred.key]
+            risen = len(others) < len(emails[1:])
+            emails = [preferred, *others, *(emails[:1] if risen else [])]
+        present[line["external_id"]] = emails
+        line["email"], line["email_key"] = (emails[0].address, emails[0].key) if emails else (None, None)
+        told.further = emails[1:]
 
 
 def _email(raw: str, pointer: str, faults: list[InvalidField]) -> Email | None:

@@ -194,7 +194,8 @@ async def _write_all(session: AsyncSession, table: str, drafts: Sequence[Draft])
         if known:
             known.sort(key=lambda draft: draft.id or 0)
             names = _differing(known, columns)
-            await connection.execute(_change(table, names), *_arrays(known, names))
+            if names:  # two lines may change a row back and forth
+                await connection.execute(_change(table, names), *_arrays(known, names))
         if new:
             for draft, row in zip(new, await connection.fetch(_RESERVE[table], len(new)), strict=True):
                 draft.id = row[0]

@@ -55,9 +55,9 @@ async def find_person(session: AsyncSession, *, person_id: int, lock: bool = Fal
     return await session.get(Person, person_id, with_for_update={"key_share": True} if lock else None)
 
 
-async def find_company(session: AsyncSession, *, company_id: int) -> Company | None:
-    """Return a company, or None."""
-    return await session.get(Company, company_id)
+async def find_company(session: AsyncSession, *, company_id: int, lock: bool = False) -> Company | None:
+    """Return a company, or None; `lock` keeps others from changing it until the commit."""
+    return await session.get(Company, company_id, with_for_update={"key_share": True} if lock else None)
 
 
 async def page_of_persons(

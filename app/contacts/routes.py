@@ -147,5 +147,5 @@ async def remove_email(
     caller: ContactsWrite, session: Session, person_id: int,
     email: Annotated[str, Query(max_length=500, description="The address, in whatever way it is written")],
 ) -> PersonOut:  # fmt: skip
-    """Remove one of a person's addresses; after the preferred one, the oldest other is. Returns the person."""
+    """Remove one of a person's addresses; after the preferred one, the next one is. Returns the person."""
     return await _shown(session, await emails.remove_email(session, person_id=person_id, address=email))

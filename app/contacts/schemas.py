@@ -240,7 +240,7 @@ class PersonOut(BaseModel):
     title: str | None
     email: str | None = Field(description="As mail is sent to it; what was imported when that is no valid address")
     email_valid: bool = Field(description="Whether mail can be sent to the address")
-    emails: list[str] = Field(description="All valid addresses: the preferred one, then the others by age")
+    emails: list[str] = Field(description="All valid addresses: the preferred one first, as mail goes to it")
     cellphone: str | None = Field(description="E.164; what was imported when that is no valid number")
     direct: str | None
     category: str | None

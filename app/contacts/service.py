@@ -119,8 +119,11 @@ async def change_company(
     session: AsyncSession, *, company_id: int, fields: Mapping[str, Any], default_country: str
 ) -> Company:
     """Change a company by merge patch; raises CompanyNotFound, InvalidContact and ExternalIdTaken."""
-    company = await read_company(session, company_id=company_id)
+    await read_company(session, company_id=company_id)
     told = await _checked(session, fields, owner=ExtraOwner.COMPANY, default_country=default_country)
+    company = await queries.find_company(session, company_id=company_id, lock=True)
+    if company is None:
+        raise CompanyNotFound(f"There is no company {company_id}.")
     company.sqlmodel_update(merged(company.model_dump(include=set(queries.BLANK_COMPANY)), told.line))
     company.updated_at = now()
     await queries.add(session, company)

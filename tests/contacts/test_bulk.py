@@ -95,3 +95,11 @@ async def test_the_contract_names_the_fields_of_an_item(client):
     document = (await client.get("/openapi.json")).json()
     items = document["components"]["schemas"]["PersonBulk"]["properties"]["items"]
     assert items["items"] == {"$ref": "#/components/schemas/PersonBulkItem"}
+
+
+async def test_a_person_that_is_changed_back_in_the_same_request_stays_as_it_was(client):
+    await upsert(client, {"external_id": "1", "name": "Kari", "city": "Bodø"})
+    answer = await upsert(client, {"external_id": "1", "city": "Oslo"}, {"external_id": "1", "city": "Bodø"})
+    assert [item["status"] for item in answer["items"]] == ["updated", "updated"]
+    [person] = (await client.get("/v1/persons")).json()["items"]
+    assert (person["name"], person["city"]) == ("Kari", "Bodø")
