@@ -4,16 +4,21 @@ import itertools
 
 import pytest
 from sqlalchemy import text
+from sqlmodel import select
 
-from app.mailings.queries import find_mailing
-from app.mailings.service import update_list
+from app.platform.outbox import Job, OutboxJob
+from app.platform.tokens import TokenKey
+from tests.conftest import SECRET
+from workers.context import Context, run_job
+from workers.main import JOBS
 
 
 class Desk:
     """A CRM's user, over HTTP."""
 
-    def __init__(self, client, database):
+    def __init__(self, client, database, settings):
         self.client, self.database = client, database
+        self.context = Context(settings=settings, database=database, tokens=TokenKey.from_secret(SECRET))
         self.numbers = itertools.count(1)
 
     async def post(self, path, body, status=201):
@@ -59,23 +64,22 @@ class Desk:
         answer = await self.client.get(f"/v1/mailings/{mailing}/recipients?limit=200")
         return {line["person_id"] for line in answer.json()["items"]}
 
-    async def run_jobs(self, mailing):
-        """Do what the waiting job of a mailing's list does; return how many waited."""
+    async def run_jobs(self, mailing, job=Job.LIST_UPDATE):
+        """Run the waiting jobs of a mailing as a worker does; return how many there were."""
         async with self.database.begin() as session:
-            query = text("DELETE FROM outbox WHERE job = 'list.update' AND args ->> 'mailing' = :id RETURNING id")
-            waited = len((await session.exec(query, params={"id": str(mailing)})).all())
-            found = await find_mailing(session, mailing_id=mailing, lock=True)
-            if waited:
-                await update_list(session, mailing=found)
-            return waited
+            query = select(OutboxJob).where(OutboxJob.job == job.value).order_by(OutboxJob.id)
+            waiting = [row.id for row in await session.exec(query) if row.args["mailing"] == mailing]
+        for job_id in waiting:
+            await run_job(self.context, JOBS, job_id)
+        return len(waiting)
 
     async def is_behind(self, mailing):
         return (await self.client.get(f"/v1/mailings/{mailing}")).json()["list_updated_at"] is None
 
 
 @pytest.fixture
-def desk(client, database):
-    return Desk(client, database)
+def desk(client, database, settings):
+    return Desk(client, database, settings)
 
 
 async def test_an_associated_selection_adds_its_persons_as_a_source(desk):
@@ -173,6 +177,26 @@ async def test_a_company_that_is_deleted_leaves_the_drafts_that_have_companies(c
     await client.delete(f"/v1/companies/{company}")
     assert [await desk.run_jobs(draft) for draft in (with_companies, by_company, untouched)] == [1, 1, 0]
     assert [await desk.listed(draft) for draft in (with_companies, by_company, untouched)] == [set(), set(), {kari}]
+
+
+async def test_a_mailing_that_is_sent_before_its_list_followed_goes_to_nobody_who_is_gone(client, desk):
+    """D22: although the list is not to be updated when sending."""
+    kari, ola, per = [await desk.person() for _ in range(3)]
+    selection, other = await desk.selection(kari, ola), await desk.selection(per)
+    mailing = await desk.mailing(
+        selection_id=selection, from_email="a@example.com", from_name="A", update_list_when_sending=False
+    )
+    content = {"subject": "News", "html": '<p>News</p><p><a href="[[link.unsubscribe]]">Stop</a></p>'}
+    assert (await client.put(f"/v1/mailings/{mailing}/content", json=content)).status_code == 200
+    await desk.post(f"mailings/{mailing}/sources", {"kind": "selection", "selection_id": other})
+    await client.delete(f"/v1/persons/{kari}")
+    await client.delete(f"/v1/selections/{other}")
+    sent = await client.post(f"/v1/mailings/{mailing}/send")
+    assert sent.status_code == 202, sent.text
+    assert await desk.run_jobs(mailing, Job.MAILING_PREPARE) == 1
+    assert await desk.run_jobs(mailing) == 1  # too late for it to do anything
+    assert (await client.get(f"/v1/mailings/{mailing}")).json()["state"] == "sending"
+    assert await desk.listed(mailing) == {ola}
 
 
 async def test_a_hundred_deletions_make_one_job_for_each_draft(client, desk, database):
