@@ -145,9 +145,9 @@ _BY_EXTERNAL_ID = """
     )
 """
 _BY_SELECTION = """
-    -- The persons who are in a selection at this moment. Not locked: they may be a million.
+    -- The persons who are in a selection at this moment. The foreign key's check would lock each of them anyway.
     known AS (
-        SELECT p.id FROM ({membership}) AS m JOIN person AS p ON p.id = m.person_id
+        SELECT p.id FROM ({membership}) AS m JOIN person AS p ON p.id = m.person_id ORDER BY p.id FOR KEY SHARE OF p
     ),
     unknown AS (SELECT cast(NULL AS bigint) AS id, cast(NULL AS text) AS external_id WHERE false)
 """

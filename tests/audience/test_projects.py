@@ -235,6 +235,29 @@ async def test_a_project_that_is_deleted_meanwhile_is_not_found(fresh_database):
     await database.close()
 
 
+async def test_persons_who_are_deleted_meanwhile_are_not_added(fresh_database):
+    settings = settings_for(fresh_database)
+    database = Database.connect(settings, name="test")
+    async with database.begin() as session:
+        key = await create_api_key(session, name="tests", scopes=[Scope.ADMIN])
+    transport = httpx2.ASGITransport(create_app(settings, database=database), raise_app_exceptions=False)
+    headers = {"Authorization": f"Bearer {key}"}
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
+        selection = (await client.post("/v1/selections", json={"name": "S"})).json()["id"]
+        path = f"/v1/projects/{await project(client)}/members"
+        for _ in range(20):
+            person = (await client.post("/v1/persons", json={"name": "Kari"})).json()["id"]
+            await client.post(f"/v1/selections/{selection}/members", json={"person_ids": [person]})
+            answers = await asyncio.gather(
+                client.delete(f"/v1/persons/{person}"),
+                client.post(path, json={"selection_id": selection}),
+                client.post(path, json={"person_ids": [person]}),
+            )
+            assert [answer.status_code for answer in answers] == [204, 200, 200], [a.text for a in answers]
+            assert (await client.get(path)).json()["items"] == []
+    await database.close()
+
+
 # Activities
 
 
