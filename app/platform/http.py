@@ -239,6 +239,10 @@ def _from_status(request: Request, error: HTTPException) -> Problem:
         )
     if error.status_code == 404:
         return errors.NotFound(f"There is nothing at {request.url.path}.")
+    if isinstance(error.__cause__, RecursionError):
+        return Invalid.field(
+            "#", "The body is nested too deep to be read; some 20 levels are the most that make sense."
+        )
     kind = _BY_STATUS.get(error.status_code, Invalid if error.status_code < 500 else Problem)
     return kind(str(error.detail), headers=error.headers)
 
