@@ -117,9 +117,9 @@ def _engaged(node: EngagementCriterion, bind: Bind) -> PersonSet:
     if node.subscription_type_id is not None:
         wanted = bind(node.subscription_type_id, "bigint")
         conditions.append(f"r.mailing_id IN (SELECT id FROM mailing WHERE subscription_type_id = {wanted})")
-    links = _links(node, bind)
-    if links is not None:
-        conditions.append(f"r.mailing_id IN (SELECT mailing_id FROM link WHERE {links})")
+    link, mailings = _links(node, bind)
+    if mailings:
+        conditions.append(mailings)
     match node.engagement:
         case Engaged.RECEIVED:
             conditions += ["r.bounced_at IS NULL", "r.sent_at IS NOT NULL", *_window(node, "r.sent_at", bind)]
@@ -128,25 +128,29 @@ def _engaged(node: EngagementCriterion, bind: Bind) -> PersonSet:
         case Engaged.OPENED | Engaged.CLICKED:
             kind, mark = _EVENTS[node.engagement]
             within = _window(node, "e.occurred_at", bind)
-            if links is None and not within:
+            if not link and not within:
                 machine = f" OR r.machine_{mark} IS NOT NULL" if node.machines_too else ""
                 conditions.append(f"(r.{mark} IS NOT NULL{machine})")
             else:
                 joins.append("JOIN engagement AS e ON e.recipient_id = r.id")
                 conditions += [f"e.kind = '{kind}'", *within]
-                if links is not None:
-                    conditions.append(f"e.link_id IN (SELECT id FROM link WHERE {links})")
+                if link:
+                    conditions.append(link)
                 if not node.machines_too:
                     conditions.append("e.verdict = 'human'")
     return PersonSet(" ".join(["SELECT r.person_id FROM recipient AS r", *joins, "WHERE", " AND ".join(conditions)]))
 
 
-def _links(node: EngagementCriterion, bind: Bind) -> str | None:
+def _links(node: EngagementCriterion, bind: Bind) -> tuple[str, str]:
+    """Return the conditions that an event is on a link that is meant, and a line of a mailing that has it."""
     if node.link_id is not None:
-        return f"link.id = {bind(node.link_id, 'bigint')}"
+        link = bind(node.link_id, "bigint")
+        return f"e.link_id = {link}", f"r.mailing_id = (SELECT mailing_id FROM link WHERE id = {link})"
     if node.target is not None:
-        return f"link.target = {bind(node.target, 'text')}"
-    return None
+        target = bind(node.target, "text")
+        links = f"FROM link WHERE target = {target}"
+        return f"e.link_id IN (SELECT id {links})", f"r.mailing_id IN (SELECT mailing_id {links})"
+    return "", ""
 
 
 def _window(node: EngagementCriterion, column: str, bind: Bind) -> list[str]:

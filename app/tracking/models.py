@@ -47,7 +47,18 @@ class Verdict(StrEnum):
 class Engagement(SQLModel, table=True):
     """One click or open as it came in, with the verdict on it. Never deleted by rules: verdicts are recomputed."""
 
-    __table_args__ = (sa.Index("engagement_recipient_idx", "recipient_id", "occurred_at"),)
+    __table_args__ = (
+        sa.Index("engagement_recipient_idx", "recipient_id", "occurred_at"),
+        # Events are appended in the order of time: a few bytes for every 32 pages find those since a day.
+        sa.Index(
+            "engagement_occurred_idx",
+            "occurred_at",
+            postgresql_using="brin",
+            postgresql_with={"pages_per_range": 32, "autosummarize": "on"},
+        ),
+        # Who clicked a link; opens are not in it.
+        sa.Index("engagement_link_idx", "link_id", "recipient_id", postgresql_where=sa.text("link_id IS NOT NULL")),
+    )
 
     id: int = Field(
         default=None, primary_key=True, sa_type=sa.BigInteger, sa_column_kwargs={"server_default": sa.Identity()}
