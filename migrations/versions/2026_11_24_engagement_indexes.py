@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "engagement_indexes"
-down_revision = "events"
+down_revision = "erasure"
 branch_labels = None
 depends_on = None
 
