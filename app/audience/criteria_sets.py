@@ -108,8 +108,8 @@ _EVENTS = {Engaged.OPENED: ("open", "opened_at"), Engaged.CLICKED: ("click", "cl
 def _engaged(node: EngagementCriterion, bind: Bind) -> PersonSet:
     """Read the lines of lists, and events only where their times or links are asked about: a line has a mark for each.
 
-    The lines are found by recipient_list_idx when the mailing is told, else read whole; events by engagement_link_idx
-    when the link is told, by engagement_occurred_idx (BRIN) when they are recent.
+    The lines are found by recipient_list_idx when the mailing or link is told, else read whole; events by
+    engagement_occurred_idx (BRIN) when they are recent, else read whole, once.
     """
     joins, conditions = [], ["r.person_id IS NOT NULL"]
     if node.mailing_id is not None:

@@ -56,8 +56,6 @@ class Engagement(SQLModel, table=True):
             postgresql_using="brin",
             postgresql_with={"pages_per_range": 32, "autosummarize": "on"},
         ),
-        # Who clicked a link; opens are not in it.
-        sa.Index("engagement_link_idx", "link_id", "recipient_id", postgresql_where=sa.text("link_id IS NOT NULL")),
     )
 
     id: int = Field(

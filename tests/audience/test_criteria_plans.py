@@ -83,12 +83,6 @@ async def test_a_set_is_joined_wherever_it_stands(database, criteria, shape):
     assert len([node for node in found if node.get("Relation Name") == "person"]) == 1
 
 
-async def test_clicks_on_a_link_are_found_by_the_link(database):
-    found = await nodes(database, {"engagement": "clicked", "link_id": 7})
-    assert "engagement_link_idx" in indexes(found)
-    assert "engagement" not in read_whole(found)
-
-
 async def test_recent_events_are_found_by_their_time(database):
     found = await nodes(database, {"engagement": "opened", "since": {"days_ago": 3}})
     assert "engagement_occurred_idx" in indexes(found)
