@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "engagement_times"
-down_revision = "erasure"
+down_revision = "recipient_filters"
 branch_labels = None
 depends_on = None
 
