@@ -24,7 +24,7 @@ def select_recipients(tags: Iterable[str], *, where: str) -> TextClause:
     """
     values, extras = [], {}
     for position, tag in enumerate(tags):
-        value, field = _value(tag, f"extra{position}")
+        value, field = value_of_tag(tag, f"extra{position}")
         values.append(f", {value} AS v{position}")
         if field is not None:
             extras[f"extra{position}"] = field
@@ -45,7 +45,7 @@ def select_recipients(tags: Iterable[str], *, where: str) -> TextClause:
     return text(statement).bindparams(*bound)
 
 
-def _value(tag: str, parameter: str) -> tuple[str, str | None]:
+def value_of_tag(tag: str, parameter: str) -> tuple[str, str | None]:
     """Return the SQL of a tag's value, and the extra field that its parameter stands for."""
     if tag in COLUMNS:
         keeper, column = COLUMNS[tag]

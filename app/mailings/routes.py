@@ -7,9 +7,19 @@ from fastapi import Depends, Query, Request, Response
 from app.content.errors import InvalidContent, TemplateNotFound
 from app.content.schemas import Key
 from app.mailings import composing, queries, readiness, service
+from app.mailings.empty_tags import report_empty_tags
 from app.mailings.errors import NotEditable, NotReady
 from app.mailings.models import Mailing, MailingState
-from app.mailings.schemas import ContentIn, ContentOut, MailingIn, MailingOut, MailingPatch, PreviewOut, Readiness
+from app.mailings.schemas import (
+    ContentIn,
+    ContentOut,
+    EmptyTags,
+    MailingIn,
+    MailingOut,
+    MailingPatch,
+    PreviewOut,
+    Readiness,
+)
 from app.platform.auth import MailingsRead, MailingsWrite
 from app.platform.errors import PreconditionFailed, declare
 from app.platform.http import Session, check_match, etag, router
@@ -215,3 +225,16 @@ async def preview_mailing(
     """Return what this recipient gets: subject, HTML and text. Sends nothing; its links and pixel count nothing."""
     mailing = await service.read_mailing(session, mailing_id=mailing_id)
     return await composing.preview_mailing(session, mailing=mailing, composer=composer, recipient_id=recipient_id)
+
+
+@routes.get(
+    "/{mailing_id}/empty-tags", operation_id="report_empty_tags", responses=declare(MailingNotFound, NotReady),
+    summary="Which merge tags are empty?",
+)  # fmt: skip
+async def get_empty_tags(caller: MailingsRead, session: Session, mailing_id: int, composer: Composer) -> EmptyTags:
+    """Return, for each merge tag of subject, HTML, text and links, for how many ready recipients it has no value.
+
+    The whole list is looked at. Refused while the content cannot be compiled, with every place.
+    """
+    mailing = await service.read_mailing(session, mailing_id=mailing_id)
+    return await report_empty_tags(session, mailing=mailing, composer=composer)

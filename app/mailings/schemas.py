@@ -219,6 +219,30 @@ class Readiness(BaseModel):
     recipients: ListCounts
 
 
+class EmptyTagExample(BaseModel):
+    """A recipient for whom a tag is empty."""
+
+    recipient_id: int
+    name: str
+    email: str
+
+
+class EmptyTag(BaseModel):
+    """A merge tag of the content, and how many ready recipients have no value for it."""
+
+    tag: str
+    empty: int = Field(description="See nothing in its place")
+    with_default: int = Field(description="See its default; the tag has one wherever it is used")
+    examples: list[EmptyTagExample] = Field(description="The first five of them")
+
+
+class EmptyTags(BaseModel):
+    """The empty-tag report over the whole list (D14)."""
+
+    ready: int = Field(description="How many recipients are ready: those the report is about")
+    tags: list[EmptyTag]
+
+
 class PreviewOut(BaseModel):
     """What one recipient gets: decoded from the very message, so that it cannot differ (D14)."""
 

@@ -81,17 +81,27 @@ _WHY = text("""
     LEFT JOIN selection AS sel ON sel.id = s.selection_id
     LEFT JOIN LATERAL (
         SELECT id, action FROM consent
-        WHERE person_id = r.person_id AND purpose = 'e_marketing' AND created_at <= coalesce(r.sent_at, now())
+        WHERE (person_id = r.person_id OR company_id = r.company_id) AND purpose = 'e_marketing'
+            AND created_at <= coalesce(r.sent_at, now())
         ORDER BY valid_from DESC, id DESC LIMIT 1
     ) AS word ON r.consent_id IS NULL AND word.action <> 'given'
     LEFT JOIN consent AS c ON c.id = coalesce(r.consent_id, word.id)
     LEFT JOIN LATERAL (
-        SELECT min(subscription_type_id) AS id FROM subscription
-        WHERE person_id = r.person_id AND subscribed AND changed_at = r.subscribed_at
+        SELECT subscription_type_id, subscribed, changed_at FROM subscription WHERE person_id = r.person_id
+        UNION ALL
+        SELECT subscription_type_id, subscribed, changed_at FROM company_subscription WHERE company_id = r.company_id
+        OFFSET 0
+    ) AS refused ON refused.subscription_type_id = m.subscription_type_id AND NOT refused.subscribed
+    LEFT JOIN LATERAL (
+        SELECT min(subscription_type_id) AS id FROM (
+            SELECT subscription_type_id, subscribed, changed_at FROM subscription WHERE person_id = r.person_id
+            UNION ALL
+            SELECT subscription_type_id, subscribed, changed_at FROM company_subscription
+            WHERE company_id = r.company_id
+        ) AS theirs
+        WHERE subscribed AND changed_at = r.subscribed_at
     ) AS any_type ON m.subscription_type_id IS NULL
     LEFT JOIN subscription_type AS t ON t.id = coalesce(m.subscription_type_id, any_type.id)
-    LEFT JOIN subscription AS refused ON refused.person_id = r.person_id
-        AND refused.subscription_type_id = m.subscription_type_id AND NOT refused.subscribed
     LEFT JOIN blocked_address AS b ON b.email_key = r.email_key AND r.reason = 'blocked_address'
     WHERE r.id = :recipient_id AND r.mailing_id = :mailing_id
 """).bindparams(sa.bindparam("recipient_id", type_=sa.BigInteger), sa.bindparam("mailing_id", type_=sa.BigInteger))

@@ -177,6 +177,10 @@ class Why(BaseModel):
     recipient_id: int
     person_id: int | None
     person_exists: bool = Field(description="false once the person is deleted; the ledger stays")
+    company_id: int | None = Field(description="The line is the company's own (D22)")
+    merge_data: Literal["person", "company", "line"] = Field(
+        description="Whose fields fill the merge tags; a line that matches nobody has a name and an address only (D13)"
+    )
     name: str
     email: str
     status: RecipientStatus

@@ -24,6 +24,8 @@ async def explain_recipient(session: AsyncSession, *, mailing_id: int, recipient
         recipient_id=row.id,
         person_id=row.person_id,
         person_exists=row.person_exists,
+        company_id=row.company_id,
+        merge_data="person" if row.person_id is not None else "company" if row.company_id is not None else "line",
         name=row.name,
         email=row.email,
         status=row.status,
@@ -71,9 +73,14 @@ def _subscription(row: Any) -> WhySubscription | None:
 
 
 def _needs_override(row: Any) -> bool:
-    """Tell whether a person gets the mailing without consent or subscription; addresses rest on their statement."""
+    """Tell whether somebody gets the mailing without consent or subscription; addresses rest on their statement."""
     lacks = row.consent_id is None or row.subscribed_at is None
-    return bool(row.status != RecipientStatus.BLOCKED and row.person_id is not None and lacks)
+    return bool(row.status != RecipientStatus.BLOCKED and _is_known(row) and lacks)
+
+
+def _is_known(row: Any) -> bool:
+    """Tell whether it is the line of a person or company, judged by ledger and subscriptions of its own."""
+    return row.person_id is not None or row.company_id is not None
 
 
 # The answer in words
@@ -124,7 +131,7 @@ def _permitted(row: Any) -> str:
             f"Consent to e-marketing: {row.legal_basis}, since {_day(row.valid_from)}, from {row.source}"
             f" (line {row.line_id} of the ledger)."
         )
-    return _refused(row) if row.person_id is not None else ""
+    return _refused(row) if _is_known(row) else ""
 
 
 def _refused(row: Any) -> str:
@@ -136,7 +143,7 @@ def _refused(row: Any) -> str:
 def _subscribed(row: Any) -> str:
     if row.subscribed_at is not None:
         return f"Subscribed to {row.type_name or 'at least one type'} since {_day(row.subscribed_at)}."
-    return _unsubscribed(row) if row.person_id is not None else ""
+    return _unsubscribed(row) if _is_known(row) else ""
 
 
 def _unsubscribed(row: Any) -> str:
@@ -159,6 +166,8 @@ def _blocked(row: Any) -> str:
             return f"the address is blocked since {_day(row.blocked_at)} ({row.block_reason}: {row.block_origin})."
         case BlockedReason.BLOCKED_ADDRESS:
             return "the address was blocked when it was looked at; it is not any more."
+        case BlockedReason.EXCLUDED if _is_known(row):
+            return f"the {_who(row)} is not in the address book any more."
         case BlockedReason.NO_CONSENT:
             return _lower(_refused(row))
         case BlockedReason.NO_SUBSCRIPTION:

@@ -81,7 +81,9 @@ class World:
     persons: dict[int, Person]
     companies: dict[int, Company]
     selections: dict[int, tuple[frozenset[int], frozenset[int]]]
-    """Persons and companies in each."""
+    """Persons and companies in each static one."""
+    dynamic: dict[int, str]
+    """Dynamic selections: whoever has this name is in it."""
     projects: dict[int, frozenset[int]]
     consents: dict[int, Yes]
     company_consents: dict[int, Yes]
@@ -141,6 +143,8 @@ def persons_of(world: World, company_id: int) -> Iterable[int]:
 
 def brought_by(world: World, source: Source) -> tuple[set[int], set[int]]:
     """Return the persons and companies that a source names."""
+    if source.kind == "selection" and source.names in world.dynamic:
+        return {person.id for person in world.persons.values() if person.name == world.dynamic[source.names]}, set()
     if source.kind == "selection":
         persons, companies = world.selections.get(source.names, ((), ()))
         return set(persons), set(companies)

@@ -152,3 +152,31 @@ async def test_a_line_of_another_mailing_is_not_found(desk):
     recipient = listed.json()["items"][0]["id"]
     answer = await desk.client.get(f"/v1/mailings/{mailing}/recipients/{recipient}/why")
     assert (answer.status_code, answer.json()["type"]) == (404, "urn:budstikke:problem:recipient-not-found")
+
+
+async def test_a_companys_line_rests_on_the_companys_consent_and_subscription(client, session):
+    """D22, D25."""
+    desk = await Desk(client, session).open(include_companies=True)
+    acme = await desk.company("Acme", "post@acme.example")
+    await desk.source(kind="company", company_id=acme)
+    why = await desk.why("post@acme.example")
+    assert (why["company_id"], why["person_id"], why["merge_data"]) == (acme, None, "company")
+    assert (why["consent"]["source"], why["subscription"]["name"]) == ("contract of 2025", "Newsletter")
+    assert why["explanation"].startswith('The company "Acme"')
+    assert "contract of 2025" in why["explanation"]
+    await desk.row("UPDATE company_subscription SET subscribed = false")
+    await desk.setup(one_per_address=True)
+    why = await desk.why("post@acme.example")
+    assert why["reason"] == "no_subscription"
+    assert "unsubscribed from Newsletter on" in why["explanation"]
+
+
+async def test_a_project_that_was_deleted_is_still_named(desk):
+    """D25."""
+    person = await desk.person("kari@example.com")
+    project = await desk.project("New harbour", person)
+    await desk.source(kind="project", project_id=project)
+    await desk.row("DELETE FROM project WHERE id = :id", id=project)
+    why = await desk.why("kari@example.com")
+    assert (why["source"]["kind"], why["source"]["label"], why["merge_data"]) == ("project", "New harbour", "person")
+    assert why["explanation"].startswith('The project "New harbour"')

@@ -36,7 +36,7 @@ pasted = st.builds(
 )  # fmt: skip
 numbers = {
     name: st.sampled_from(range(1, most + 1))
-    for name, most in {"person": 5, "company": 3, "selection": 2, "project": 2}.items()
+    for name, most in {"person": 5, "company": 3, "selection": 3, "project": 2}.items()
 }
 employers = st.sampled_from([None, None, 1, 1, 2, 3])
 further = st.sampled_from([(), (), (), *((key,) for key in KEYS)])
@@ -121,6 +121,7 @@ def worlds(draw, base: World | None = None, first_consent: int = 1):
             },
             companies=found,
             selections=part("selections", lambda: {key: (draw(members), draw(firms)) for key in (1, 2)}),
+            dynamic=part("dynamic", lambda: {3: draw(st.sampled_from(["Kari", "Ola"]))}),
             projects=part("projects", lambda: {key: draw(members) for key in (1, 2)}),
             consents=part("consents", lambda: consents(5)),
             company_consents=part("company_consents", lambda: consents(3)),
@@ -151,7 +152,8 @@ def numbered(world: World, *, first_consent: int) -> World:
         return {(key, type_id): answer for (key, type_id), answer in found.items() if key in owners}
 
     existing = {
-        "person": world.persons, "company": world.companies, "selection": world.selections, "project": world.projects,
+        "person": world.persons, "company": world.companies, "selection": world.selections | world.dynamic,
+        "project": world.projects,
     }  # fmt: skip
     return replace(
         world,
@@ -179,7 +181,7 @@ _COLUMNS = {
     "company": "id bigint, name text, email text, email_key text",
     "person": "id bigint, name text, email text, email_key text, company_id bigint, former_employee boolean",
     "person_email": "person_id bigint, email text, email_key text",
-    "selection": "id bigint, name text",
+    "selection": "id bigint, name text, kind text, criteria jsonb",
     "selection_member": "selection_id bigint, person_id bigint",
     "selection_company": "selection_id bigint, company_id bigint",
     "project": "id bigint, name text",
@@ -250,7 +252,14 @@ def document(world: World) -> str:
             for person in world.persons.values()
             for key in person.further
         ],
-        "selection": [{"id": key, "name": f"Selection {key}"} for key in world.selections],
+        "selection": [
+            *({"id": key, "name": f"Selection {key}", "kind": "static"} for key in world.selections),
+            *(
+                {"id": key, "name": name, "kind": "dynamic",
+                 "criteria": {"person": "name", "operator": "eq", "value": name}}
+                for key, name in world.dynamic.items()
+            ),
+        ],
         "selection_member": [
             {"selection_id": key, "person_id": person}
             for key, (found, _) in world.selections.items()
