@@ -32,6 +32,7 @@ CLOSE_SECONDS = 2.0
 
 JOBS: dict[str, JobFunction] = {
     Job.IMPORT_RUN: imports.run_import,
+    Job.IMPORT_EXPIRE: imports.expire_import,
     Job.MAILING_PREPARE: sending.prepare_mailing,
     Job.LIST_UPDATE: sending.update_list,
     Job.LIST_EXPORT: exports.export_list,

@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from app.audience.sheet_row import MAX_CELLS, MAX_ROW_BYTES, RowFault, SheetRow
+from app.audience.sheet_row import MAX_CELLS, MAX_ROW_BYTES, RowFault, SheetRow, unguarded
 from app.audience.text_lines import LineBlock
 
 DELIMITERS = (";", "\t", ",", "|")
@@ -55,10 +55,13 @@ def delimited_rows(blocks: Iterable[LineBlock], delimiter: str) -> Iterator[Shee
     for number, (line, fault) in enumerate(lines, 1):
         if '"' not in line:
             row = SheetRow(number, line.split(delimiter) if line else [], fault)
+            if "'" in line:
+                row = SheetRow(number, [unguarded(cell) for cell in row.cells], fault)
         elif fault is not None and fault.rejected:
             row = SheetRow(number, [line], fault)
         else:
-            row = SheetRow(number, *_quoted_row(line, fault, lines, delimiter))
+            cells, fault_of_it = _quoted_row(line, fault, lines, delimiter)
+            row = SheetRow(number, [unguarded(cell) for cell in cells], fault_of_it)
         if len(row.cells) > MAX_CELLS:
             row = SheetRow(number, row.cells[:MAX_CELLS], _too_many(len(row.cells)))
         yield row

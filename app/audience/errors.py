@@ -87,3 +87,27 @@ class InvalidImport(Invalid):
     """The import's fields are wrong; each error names its field."""
 
     slug, title = "invalid-import", "Invalid import"
+
+
+class ImportNotWaiting(Conflict):
+    """The import is not waiting to be started, or cannot be started as it is."""
+
+    slug, title = "import-not-waiting", "Not waiting"
+
+
+class MailingNotDraft(Conflict):
+    """Recipients can be added to a draft only."""
+
+    slug, title = "mailing-not-draft", "Not a draft"
+
+
+class ImportFileGone(NotFound):
+    """The import's file was deleted, so that its rows cannot be shown any more."""
+
+    slug, title = "import-file-gone", "File deleted"
+
+
+class ImportNotDone(Conflict):
+    """The import is still at work; its problems are not complete."""
+
+    slug, title = "import-not-done", "Still at work"

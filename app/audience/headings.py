@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from app.audience.heading_words import FIELD_OF_HEADING, heading_key, heading_slug
-from app.audience.sheet_row import SheetRow
+from app.audience.sheet_row import REASON_HEADING, SheetRow
 
 FIELDS = frozenset(
     {
@@ -100,6 +100,8 @@ def propose_mapping(headings: Sequence[str], sample_rows: Sequence[Sequence[str]
     # "Telefon" alone is the number people can be reached on; beside "Mobil" it is the one on their desk.
     phone = "direct" if "cellphone" in found else "cellphone"
     for index, (heading, kind) in enumerate(zip(headings, found, strict=True)):
+        if heading.strip() == REASON_HEADING:
+            continue
         named = {"phone": phone, "subscription": f"subscription:{heading.strip()[:100]}"}
         field = named.get(kind, kind) if kind else None
         if field is None or field in proposed.values():

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from app.audience.file_kinds import is_workbook
+from app.audience.heading_words import FIELD_OF_HEADING, heading_key
 from app.audience.headings import IDENTITIES, check_mapping, propose_mapping
 from app.audience.person_lines import Kinds, extra_values, person_line
 from app.audience.rows import Columns, columns_of, read_contact
 from app.audience.sheet_row import SheetRow, UnreadableFile
 from app.audience.sheets import Sheet, SheetOptions, open_sheet
 from app.audience.text_lines import text_form
+from app.contacts.addresses import clean_text
 
 BATCH_ROWS = 10_000
 """Rows of one transaction: some 0.3 s, so that progress is seen, a cancellation obeyed, and little is done again.
@@ -22,6 +24,9 @@ A transaction has costs of its own, some 20 ms with its look-ups: with 1 000 row
 
 FIRST_ROWS = 1000
 """Rows of the first batch, so that something is seen soon; each further one has twice as many, up to BATCH_ROWS."""
+
+SAMPLES = 3
+SAMPLE_LENGTH = 60
 
 _HEAD_BYTES = 64 * 1024
 
@@ -82,15 +87,39 @@ def open_reading(
     else:
         fields = check_mapping(mapping, sheet.headings, width=sheet.width)
     total = sum(1 for _ in sheet.rows())
-    columns = [
-        {"column": index + 1, "heading": sheet.headings[index] if index < len(sheet.headings) else None, "field": field}
-        for index, field in sorted(fields.items())
-    ]
     detected = {
         "format": sheet.format, "encoding": sheet.encoding, "delimiter": sheet.delimiter,
-        "sheet_name": sheet.sheet_name, "heading_row": sheet.heading_row, "columns": columns,
+        "sheet_name": sheet.sheet_name, "heading_row": sheet.heading_row,
+        "columns": list(_columns(sheet, fields, is_told=mapping is not None)),
     }  # fmt: skip
     return Reading(sheet, columns_of(fields, headless=not sheet.headings), detected, total)
+
+
+def _columns(sheet: Sheet, fields: Mapping[int, str], *, is_told: bool) -> Iterator[dict[str, Any]]:
+    for index in range(max(sheet.width, max(fields, default=-1) + 1)):
+        heading = sheet.headings[index] if index < len(sheet.headings) else None
+        field = fields.get(index)
+        if field is None:
+            confidence = None
+        elif is_told:
+            confidence = "told"
+        elif heading is None:
+            confidence = "content"
+        else:
+            confidence = "heading" if heading_key(heading) in FIELD_OF_HEADING else "unknown"
+        yield {"column": index + 1, "heading": heading, "field": field, "confidence": confidence}
+
+
+def with_samples(reading: Reading) -> dict[str, Any]:
+    """Return what was found out about a file, with the first values of each column: for a person who corrects it."""
+    columns = [{**column, "samples": _samples(reading, column["column"] - 1)} for column in reading.detected["columns"]]
+    return {**reading.detected, "columns": columns}
+
+
+def _samples(reading: Reading, index: int) -> list[str]:
+    cells = (row.cells[index] for row in reading.sheet.sample if index < len(row.cells))
+    shown = (text for cell in cells if (text := clean_text(cell, SAMPLE_LENGTH)))
+    return list(islice(dict.fromkeys(islice(shown, 50)), SAMPLES))
 
 
 def _check_identity(sheet: Sheet, fields: Mapping[int, str]) -> None:
@@ -111,15 +140,18 @@ def _check_identity(sheet: Sheet, fields: Mapping[int, str]) -> None:
 
 
 def read_batches(
-    reading: Reading, *, next_row: int, default_country: str, kinds: Kinds | None = None
+    reading: Reading, *, next_row: int, default_country: str, kinds: Kinds, sizes: tuple[int, int]
 ) -> Iterator[Batch]:
-    """Yield the rows whose numbers are `next_row` or higher, some thousand at a time, as persons with problems."""
+    """Yield the rows whose numbers are `next_row` or higher as persons with problems.
+
+    `sizes` are FIRST_ROWS and BATCH_ROWS, or others for tests.
+    """
     rows = (row for row in reading.sheet.rows() if row.number >= next_row)
-    first, size = next_row, FIRST_ROWS
+    first, (size, most) = next_row, sizes
     while taken := list(islice(rows, size)):
         following = taken[-1].number + 1
-        yield _read(taken, reading.columns, first, following, default_country, kinds or {})
-        first, size = following, min(size * 2, BATCH_ROWS)
+        yield _read(taken, reading.columns, first, following, default_country, kinds)
+        first, size = following, min(size * 2, most)
 
 
 def _read(

@@ -10,15 +10,27 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from fastapi import Request, Response
+from fastapi.responses import FileResponse
 from pydantic import ValidationError
+from starlette.background import BackgroundTask
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from app.audience import imports, queries
-from app.audience.errors import BrokenUpload, EmptyFile, ImportNotFound, InvalidImport, WrongFileType
+from app.audience import imports, mending, queries
+from app.audience.errors import (
+    BrokenUpload,
+    EmptyFile,
+    ImportFileGone,
+    ImportNotDone,
+    ImportNotFound,
+    ImportNotWaiting,
+    InvalidImport,
+    MailingNotDraft,
+    WrongFileType,
+)
 from app.audience.import_reading import refuse_unreadable
+from app.audience.import_schemas import ImportFields, ImportOut, ImportPatch, ImportProblemOut, ImportStart, shown_of
 from app.audience.models import Import, ImportProblem
-from app.audience.schemas import ImportFields, ImportOut, ImportProblemOut
 from app.audience.sheet_row import UnreadableFile
 from app.contacts.addresses import clean_text
 from app.platform.auth import ContactsRead, ContactsWrite
@@ -27,6 +39,8 @@ from app.platform.http import Session, router
 from app.platform.pages import Cursor, Limit, Page, page_of, read_cursor
 
 routes = router(prefix="/v1/imports", tag="imports", max_body_size=None)  # main knows the limit: it is a setting
+
+_WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 FORM_OCTETS = 256 * 1024  # what the other fields and the form's own lines may take
 _FIELDS = 20
@@ -49,7 +63,7 @@ def _form_schema() -> dict[str, Any]:
 
 def show(shown: Import) -> ImportOut:
     """Return an import as the API shows it."""
-    return ImportOut(**shown.model_dump(), unchanged=imports.unchanged(shown))
+    return ImportOut(**shown_of(shown.model_dump()), unchanged=imports.unchanged(shown))
 
 
 def show_problem(problem: ImportProblem) -> ImportProblemOut:
@@ -137,15 +151,18 @@ def _check_copy(upload: UploadFile, path: Path) -> None:
 
 @routes.post(
     "", operation_id="create_import", status_code=202, summary="Import a file of persons",
-    responses=declare(BrokenUpload, TooLarge, WrongFileType, EmptyFile, InvalidImport),
+    responses=declare(BrokenUpload, TooLarge, WrongFileType, EmptyFile, InvalidImport, MailingNotDraft),
     openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _form_schema()}}}},
 )  # fmt: skip
 async def create_import(caller: ContactsWrite, session: Session, request: Request, response: Response) -> ImportOut:
     """Upload a CSV, TXT or XLSX file (multipart/form-data); its rows become persons in the background.
 
-    `Location` names the operation to watch. Encoding, delimiter, headings and columns are found out, or told by
-    `mapping`. Persons are matched by external id, then by address. Every row ends as a person, an update or a named
-    problem. What is no such file is refused at once, the rest by a failed operation; then nothing was imported.
+    `Location` names the operation to watch. Encoding, delimiter, headings and columns are found out, or told.
+    Persons are matched by external id, then by address, the preferred one or another. Every row ends as a person, an
+    update or a named problem. What is no such file is refused at once, the rest by a failed operation; then nothing was
+    imported. With `start=false` the file is only looked at: see what was found out, correct it (PATCH), start it. With
+    `dry_run=true` the operation's result tells what would happen. With `mailing_id` the rows become recipients of that
+    draft, matched to persons by address; the others are excluded unless consent is stated (D20).
     """
     limit = request.app.state.settings.upload_limit_mb << 20
     async with _received(request, limit) as (upload, fields):
@@ -171,6 +188,41 @@ async def get_import(caller: ContactsRead, session: Session, import_id: int) -> 
     return show(await imports.read_import(session, import_id=import_id))
 
 
+@routes.patch(
+    "/{import_id}", operation_id="change_import", status_code=202,
+    responses=declare(ImportNotFound, ImportNotWaiting, InvalidImport, MailingNotDraft),
+    summary="Correct an import that waits",
+)  # fmt: skip
+async def change_import(
+    caller: ContactsWrite, session: Session, import_id: int, body: ImportPatch, response: Response
+) -> ImportOut:
+    """Change what was found out or told (JSON merge patch); the operation in `Location` looks at the file again.
+
+    A wrong mapping or encoding shows in `fault` then, and can be corrected again. 409 unless the import is waiting.
+    """
+    changed = await imports.change_import(session, import_id=import_id, patch=body)
+    response.headers["Location"] = f"/v1/operations/{changed.operation_id}"
+    return show(changed)
+
+
+@routes.post(
+    "/{import_id}/start", operation_id="start_import", status_code=202,
+    responses=declare(ImportNotFound, ImportNotWaiting, InvalidImport, MailingNotDraft),
+    summary="Start an import that waits",
+)  # fmt: skip
+async def start_import(
+    caller: ContactsWrite, session: Session, import_id: int, body: ImportStart, response: Response
+) -> ImportOut:
+    """Carry an import out, or with `dry_run` tell what it would do; `Location` names the operation to watch.
+
+    After a dry run the problems are listed as after a real one, nothing is changed, and the import waits again. 409
+    unless it is waiting: it may have been started, or have expired after a day.
+    """
+    started = await imports.start_waiting(session, import_id=import_id, dry_run=body.dry_run)
+    response.headers["Location"] = f"/v1/operations/{started.operation_id}"
+    return show(started)
+
+
 @routes.get(
     "/{import_id}/problems", operation_id="list_import_problems", responses=declare(ImportNotFound),
     summary="List the problems of an import",
@@ -185,3 +237,27 @@ async def list_import_problems(
         session, import_id=import_id, rejected=rejected, after=read_cursor(cursor), limit=limit
     )
     return Page[ImportProblemOut](**page_of(rows, limit=limit, show=show_problem))
+
+
+@routes.get(
+    "/{import_id}/problems/file", operation_id="download_import_problems", response_class=FileResponse,
+    responses=declare(ImportNotFound, ImportNotDone, ImportFileGone)
+    | {200: {"description": "The bad rows", "content": {"text/csv": {}, "text/plain": {}, _WORKBOOK: {}}}},
+    summary="Download the bad rows to mend them",
+)  # fmt: skip
+async def download_import_problems(caller: ContactsRead, session: Session, import_id: int) -> FileResponse:
+    """Download the rows that had problems, with what is wrong in the last column, and send them again when mended.
+
+    It is a file like the one that was sent: format, encoding, delimiter, headings, and columns in the same order. The
+    last column is not read when it is sent again. Nothing in it is a formula: in text files an apostrophe stands before
+    what could be one, and is taken away when it is read. 404 when the file was deleted, a week after the import.
+    """
+    folder = TemporaryDirectory(prefix="budstikke-mend-")
+    try:
+        path, written = await mending.mendable_file(session, import_id=import_id, folder=Path(folder.name))
+    except BaseException:
+        folder.cleanup()
+        raise
+    return FileResponse(
+        path, media_type=written.media_type, filename=written.file_name, background=BackgroundTask(folder.cleanup)
+    )

@@ -1,52 +1,47 @@
 """A batch of rows into the address book, with what the rows say of consent, subscriptions and selections (D20)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.audience import queries
+from app.audience import import_queries, queries
 from app.audience.import_lines import gather, what_is_told
+from app.audience.import_queries import Problem
 from app.audience.import_reading import Batch
+from app.audience.imports import Saved
 from app.audience.models import ExistingPersons, Import
 from app.consent.queries import refusals, types_named
 from app.consent.service import record_consents, set_subscriptions
 from app.contacts.bulk import companies_by_name, save_persons
 from app.contacts.merging import Existing, Laid, Outcome
-
-Problem = tuple[int, str | None, str, str, bool]
-"""Row number, field, code, detail, and whether the row was rejected."""
+from app.contacts.trial_queries import Trial
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """What a batch did to the address book, and what was wrong with rows that were read well."""
+async def save_persons_of(session: AsyncSession, current: Import, batch: Batch, *, trial: Trial | None = None) -> Saved:
+    """Create and change the persons of a batch, or with a `trial` tell what would become of them.
 
-    created: int
-    updated: int
-    problems: list[Problem]
-
-
-async def save_persons_of(session: AsyncSession, *, current: Import, batch: Batch) -> Saved:
-    """Create and change the persons of a batch; raises ExternalIdTaken."""
+    Raises ExternalIdTaken.
+    """
     if not batch.lines:
         return Saved(0, 0, [])
     if batch.companies:
-        company_ids = await companies_by_name(session, names=batch.companies.values())
+        company_ids = await companies_by_name(session, names=batch.companies.values(), trial=trial)
         for index, name in batch.companies.items():
             batch.lines[index]["company_id"] = company_ids[name]
     existing = Existing(current.existing.value)
-    laid = await save_persons(session, lines=batch.lines, existing=existing, by_address=True)
-    problems = await _save_consents(session, current, batch, laid)
-    if current.selection_id is not None:
+    laid = await save_persons(session, lines=batch.lines, existing=existing, by_address=True, trial=trial)
+    problems = await _save_consents(session, current, batch, laid, is_trial=trial is not None)
+    if current.selection_id is not None and trial is None:
         ids = sorted({_id(each) for each in laid})
         await queries.add_members(session, selection_id=current.selection_id, person_ids=ids)
     outcomes = [each.outcome for each in laid]
     return Saved(outcomes.count(Outcome.CREATED), outcomes.count(Outcome.UPDATED), problems)
 
 
-async def _save_consents(session: AsyncSession, current: Import, batch: Batch, laid: Sequence[Laid]) -> list[Problem]:
+async def _save_consents(
+    session: AsyncSession, current: Import, batch: Batch, laid: Sequence[Laid], *, is_trial: bool
+) -> list[Problem]:
     """Record consents and subscriptions; return problems."""
     if not (batch.consents or batch.subscriptions or current.consent_basis):
         return []
@@ -61,12 +56,21 @@ async def _save_consents(session: AsyncSession, current: Import, batch: Batch, l
     told = what_is_told(
         said,
         statement=current,
-        type_ids=await types_named(session, names=sorted(names)) if names else {},
+        type_ids=await _type_ids(session, names, is_trial=is_trial),
         refusals=await refusals(session, person_ids=list(said)),
     )
-    await record_consents(session, lines=told.consents, only_changes=True, only_unknown=only_unknown)
-    await set_subscriptions(session, rows=told.answers, only_unknown=only_unknown)
+    if not is_trial:
+        await record_consents(session, lines=told.consents, only_changes=True, only_unknown=only_unknown)
+        await set_subscriptions(session, rows=told.answers, only_unknown=only_unknown)
     return [(number, field, "refused_since", _refused(at), False) for number, field, at in told.withheld]
+
+
+async def _type_ids(session: AsyncSession, names: set[str], *, is_trial: bool) -> dict[str, int]:
+    if not names:
+        return {}
+    if is_trial:
+        return dict.fromkeys(names, 0) | await import_queries.known_types(session, names=names)
+    return await types_named(session, names=sorted(names))
 
 
 def _refused(refused_at: datetime) -> str:

@@ -95,19 +95,43 @@ class ExistingPersons(StrEnum):
     SKIP = "skip"
 
 
+class ImportState(StrEnum):
+    """Where an import is."""
+
+    ANALYSING = "analysing"
+    WAITING = "waiting"
+    RUNNING = "running"
+    ENDED = "ended"
+
+
 class Import(Row, table=True):
-    """A file that becomes persons. `next_row` moves with each committed batch, so a crash repeats no row."""
+    """A file that becomes persons, or recipients of one mailing.
+
+    `next_row` moves with each committed batch, so a crash repeats no row. While `state` is waiting, what was found out
+    about the file can be corrected. `file_id` is empty once the file was deleted, at `expires_at` at the latest.
+    """
 
     file_id: int | None = reference("stored_file.id", on_delete="SET NULL", nullable=True)
     file_name: str
     operation_id: int = reference("operation.id")
+    state: ImportState = choice(ImportState, name="state", default=ImportState.RUNNING)
+    dry_run: bool = Field(
+        default=False, sa_column_kwargs={"server_default": sa.false()}, description="the last run tells, and saves not"
+    )
+    as_recipients: bool = Field(
+        default=False, sa_column_kwargs={"server_default": sa.false()}, description="of a mailing, maybe deleted since"
+    )
+    mailing_id: int | None = reference("mailing.id", on_delete="SET NULL", nullable=True)
     selection_id: int | None = reference("selection.id", on_delete="SET NULL", nullable=True)
     existing: ExistingPersons = choice(ExistingPersons, name="existing", default=ExistingPersons.OVERWRITE)
     mapping: dict[str, str] | None = json_field(nullable=True)
+    options: dict[str, Any] = json_field()
     consent_basis: str | None = Field(default=None, description="the statement that consent was given (D20)")
     consent_source: str | None = None
     consent_date: date | None = None
     detected: dict[str, Any] | None = json_field(nullable=True)
+    fault: dict[str, Any] | None = json_field(nullable=True)
+    expires_at: datetime | None = moment(nullable=True)
     next_row: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     rows: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     created: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
@@ -119,6 +143,7 @@ class ImportProblem(Row, table=True):
     """What is wrong with one row; `rejected` rows became no person, the others lost a field."""
 
     __tablename__ = "import_problem"
+    __table_args__ = (sa.Index("import_problem_row_idx", "import_id", "row_number"),)
 
     import_id: int = reference("import.id")
     row_number: int

@@ -9,7 +9,6 @@ from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.audience.models import Import, ImportProblem, Selection
-from app.platform.db import driver_connection
 from app.platform.files import StoredFile
 
 _ADD_MEMBERS = text("""
@@ -69,19 +68,6 @@ async def page_of_problems(
     if after is not None:
         query = query.where(col(ImportProblem.id) > after)
     return (await session.exec(query.order_by(col(ImportProblem.id)).limit(limit + 1))).all()
-
-
-async def add_problems(
-    session: AsyncSession, *, import_id: int, problems: Sequence[tuple[int, str | None, str, str, bool]]
-) -> None:
-    """Add problems (row number, field, code, detail, rejected) of an import, in the order of the rows."""
-    if problems:
-        connection = await driver_connection(session)
-        await connection.copy_records_to_table(
-            "import_problem",
-            records=[(import_id, *problem) for problem in sorted(problems, key=lambda problem: problem[0])],
-            columns=["import_id", "row_number", "field", "code", "detail", "rejected"],
-        )
 
 
 async def drop_file(session: AsyncSession, *, file_id: int) -> None:

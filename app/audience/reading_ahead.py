@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from app.audience import import_reading
 from app.audience.import_reading import Batch
 from app.audience.person_lines import Kinds
 from app.audience.sheet_row import UnreadableFile
@@ -20,6 +21,8 @@ from app.platform.memory import uncollected
 
 PIPE_OCTETS = 1 << 20
 """What Linux lets anybody ask for: half a batch, so that the reader seldom waits while the worker is at work."""
+
+PROGRAM = "app.audience.reading_process"
 
 _AHEAD_OCTETS = 4 << 20  # a batch or two wait in the worker
 
@@ -55,13 +58,14 @@ async def open_file(
     wanted = {
         "path": str(path), "file_name": file_name, "mapping": mapping, "options": asdict(options),
         "next_row": next_row, "default_country": default_country, "kinds": kinds,
+        "sizes": [import_reading.FIRST_ROWS, import_reading.BATCH_ROWS],
     }  # fmt: skip
     reading, writing = os.pipe()
     with suppress(OSError):  # it is a help, no need
         fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, PIPE_OCTETS)
     try:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "app.audience.reading_process", json.dumps(wanted), stdin=asyncio.subprocess.DEVNULL,
+            sys.executable, "-m", PROGRAM, json.dumps(wanted), stdin=asyncio.subprocess.DEVNULL,
             stdout=writing, env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )  # fmt: skip
     except BaseException:

@@ -3,9 +3,10 @@
 Reading and checking a row takes as much as matching and writing it. A hostile file costs this process, and the worker's
 event loop is free for its other jobs. It ends when nobody listens any more, also after kill -9 of the worker.
 
-Argument: JSON `{path, file_name, mapping, options, next_row, default_country, kinds}`. Output: frames of a length (8
-octets, big-endian) and so many octets, `marshal` of a pair: `("opened", {detected, total})` or `("refused", {code,
-detail})` first, then `("batch", fields)` each, then `("end", None)`. `next_row` null: nothing after `opened`.
+Argument: JSON `{path, file_name, mapping, options, next_row, default_country, kinds, sizes}`.
+Output: frames of a length (8 octets, big-endian) and so many octets, `marshal` of a pair: `("opened", {detected,
+total})` or `("refused", {code, detail})` first, then `("batch", fields)` each, then `("end", None)`. `next_row` null:
+nothing after `opened`.
 """
 
 import gc
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from app.audience.headings import InvalidMapping
-from app.audience.import_reading import open_reading, read_batches
+from app.audience.import_reading import open_reading, read_batches, with_samples
 from app.audience.sheet_row import UnreadableFile
 from app.audience.sheets import SheetOptions
 
@@ -31,10 +32,14 @@ def main(out: BinaryIO) -> None:
             Path(wanted["path"]), file_name=wanted["file_name"], mapping=wanted["mapping"],
             options=SheetOptions(**wanted["options"]),
         )  # fmt: skip
-        say(out, "opened", {"detected": reading.detected, "total": reading.total})
-        if wanted["next_row"] is not None:
-            country, kinds = wanted["default_country"], wanted["kinds"]
-            for batch in read_batches(reading, next_row=wanted["next_row"], default_country=country, kinds=kinds):
+        looks_only = wanted["next_row"] is None
+        detected = with_samples(reading) if looks_only else reading.detected
+        say(out, "opened", {"detected": detected, "total": reading.total})
+        if not looks_only:
+            for batch in read_batches(
+                reading, next_row=wanted["next_row"], default_country=wanted["default_country"],
+                kinds=wanted["kinds"], sizes=tuple(wanted["sizes"]),
+            ):  # fmt: skip
                 say(out, "batch", tuple(batch))
     except UnreadableFile as refusal:
         say(out, "refused", {"code": refusal.code, "detail": refusal.detail})

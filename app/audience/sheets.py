@@ -14,7 +14,7 @@ from typing import Literal
 from app.audience.delimited import DELIMITERS, delimited_rows, first_lines, likeliest_delimiter
 from app.audience.file_kinds import is_workbook
 from app.audience.headings import find_headings
-from app.audience.sheet_row import RowFault, SheetRow, UnreadableFile
+from app.audience.sheet_row import REASON_MARK, RowFault, SheetRow, UnreadableFile
 from app.audience.text_lines import TextForm, line_blocks, text_form
 from app.audience.workbooks import open_workbook
 
@@ -58,6 +58,8 @@ class Sheet:
     preamble: tuple[SheetRow, ...]
     sample: tuple[SheetRow, ...] = field(repr=False)
     form: TextForm | None = field(repr=False)
+    has_reasons: bool = False
+    """Rows end in what was wrong with them, as in a mended file: it is left out."""
 
     def rows(self) -> Iterator[SheetRow]:
         """Yield every row after the headings, from the file's beginning each time it is asked.
@@ -69,6 +71,9 @@ class Sheet:
         return _within(rows, len(self.headings)) if self.headings else rows
 
     def _all_rows(self) -> Iterator[SheetRow]:
+        return map(_without_reason, self._written_rows()) if self.has_reasons else self._written_rows()
+
+    def _written_rows(self) -> Iterator[SheetRow]:
         if self.form is not None and self.delimiter is not None:
             yield from delimited_rows(line_blocks(self.path, self.form), self.delimiter)
         else:
@@ -122,6 +127,9 @@ def _sheet(
     sheet_name: str | None = None,
     sheet_names: tuple[str, ...] = (),
 ) -> Sheet:
+    has_reasons = any(cell.startswith(REASON_MARK) for row in first for cell in row.cells)
+    if has_reasons:
+        first = tuple(map(_without_reason, first))
     return Sheet(
         path=path,
         format=kind,
@@ -135,7 +143,18 @@ def _sheet(
         preamble=(),
         sample=first,
         form=form,
+        has_reasons=has_reasons,
     )
+
+
+def _without_reason(row: SheetRow) -> SheetRow:
+    """Return a row of a mended file without its last cell, which says what was wrong."""
+    last = len(row.cells) - 1
+    while last >= 0 and not row.cells[last]:
+        last -= 1
+    if last < 0 or not row.cells[last].startswith(REASON_MARK):
+        return row
+    return SheetRow(row.number, row.cells[:last], row.fault)
 
 
 def _with_headings(sheet: Sheet, heading_row: int | None) -> Sheet:

@@ -14,6 +14,7 @@ from app.contacts.lines import Told, follow_addresses, read_company, read_person
 from app.contacts.merging import Draft, Existing, Laid, Line, Outcome, lay
 from app.contacts.models import ExtraField, ExtraOwner
 from app.contacts.schemas import BulkStatus, CompanyBulkItem, PersonBulkItem
+from app.contacts.trial_queries import Trial
 from app.platform.errors import InvalidField
 from app.platform.memory import uncollected
 from app.platform.ndjson import Unreadable
@@ -44,20 +45,24 @@ class _Batch:
 
 
 async def save_persons(
-    session: AsyncSession, *, lines: Sequence[Line], existing: Existing, by_address: bool
+    session: AsyncSession, *, lines: Sequence[Line], existing: Existing, by_address: bool, trial: Trial | None = None
 ) -> list[Laid]:
     """Create and change persons, in the order of the lines; see `merging.lay` for who is meant by a line.
 
-    Lines hold values in the form they are kept in; companies are ids. Raises ExternalIdTaken where another request
-    creates one of the persons at the same moment.
+    Lines hold values in the form they are kept in; companies are ids. With a `trial` nothing is saved or locked, and
+    what is answered is what would become of the lines. Raises ExternalIdTaken where another request creates one of the
+    persons at the same moment.
     """
-    await matching_queries.take_matching_turn(session)
+    if trial is None:
+        await matching_queries.take_matching_turn(session)
     external_ids = {line["external_id"] for line in lines if line.get("external_id")}
     keys = {line["email_key"] for line in lines if line.get("email_key")} if by_address else set()
-    found = await matching_queries.persons_meant(session, external_ids=sorted(external_ids), email_keys=sorted(keys))
+    meant = trial.persons_meant if trial else matching_queries.persons_meant
+    found = await meant(session, external_ids=sorted(external_ids), email_keys=sorted(keys))
     with uncollected():
         laid = lay(lines, found, blank=queries.BLANK_PERSON, existing=existing, by_address=by_address)
-    await matching_queries.write_persons(session, _changed(laid))
+    write = trial.write_persons if trial else matching_queries.write_persons
+    await write(session, _changed(laid))
     return laid
 
 
@@ -72,13 +77,21 @@ async def save_companies(session: AsyncSession, *, lines: Sequence[Line]) -> lis
     return laid
 
 
-async def companies_by_name(session: AsyncSession, *, names: Iterable[str]) -> dict[str, int]:
-    """Return the company ids of names, whatever their case; companies that are not known are created."""
+async def companies_by_name(
+    session: AsyncSession, *, names: Iterable[str], trial: Trial | None = None
+) -> dict[str, int]:
+    """Return the company ids of names, whatever their case; companies that are not known are created.
+
+    With a `trial` they are not, and get ids that no company has: the same for the same name.
+    """
     wanted = list(dict.fromkeys(names))
     if not wanted:
         return {}
-    await matching_queries.take_matching_turn(session)
+    if trial is None:
+        await matching_queries.take_matching_turn(session)
     ids = await matching_queries.companies_named(session, names=wanted)
+    if trial:
+        return {name: ids[name] if name in ids else trial.company_id(name) for name in wanted}
     new: dict[str, Draft] = {}
     for name in wanted:
         if name not in ids:

@@ -39,34 +39,39 @@ def _readable(columns: dict[str, str]) -> str:
     return ", ".join(f'"{name}"{"::text" if kind == "jsonb" else ""}' for name, kind in columns.items())
 
 
-_PERSONS_MEANT = f"""
+def persons_meant_in(person: str, further: str, *, lock: str = "") -> str:
+    """Return the statement that finds persons by $1 external ids and $2 addresses in the tables of that name."""
+    return f"""
     -- The persons that lines may mean: those with an external id of theirs, and per address up to 50 with an external
     -- id and 50 without, former employees last, else the oldest first (an address shared by thousands must not load
     -- them all); those who have the address beside another preferred one likewise. With every further address of each,
-    -- and locked until the commit, in the order of their ids.
+    -- in the order of their ids; those of the address book are locked until the commit.
     -- Needs person_external_id_key, person_email_key_idx, person_email_email_key_idx and
     -- person_email_person_id_email_key_key.
     WITH meant AS (
-        SELECT p.id FROM unnest($1::text[]) AS e (external_id) JOIN person AS p USING (external_id)
+        SELECT p.id FROM unnest($1::text[]) AS e (external_id) JOIN {person} AS p USING (external_id)
         UNION
         SELECT id FROM (
             SELECT p.id, row_number() OVER (PARTITION BY p.email_key, p.external_id IS NULL
                                             ORDER BY p.former_employee, p.id) AS place
-            FROM unnest($2::text[]) AS k (email_key) JOIN person AS p USING (email_key)
+            FROM unnest($2::text[]) AS k (email_key) JOIN {person} AS p USING (email_key)
         ) AS sharing WHERE place <= 50
         UNION
         SELECT id FROM (
             SELECT p.id, row_number() OVER (PARTITION BY k.email_key, p.external_id IS NULL
                                             ORDER BY p.former_employee, p.id) AS place
             FROM unnest($2::text[]) AS k (email_key)
-            JOIN person_email AS f USING (email_key) JOIN person AS p ON p.id = f.person_id
+            JOIN {further} AS f USING (email_key) JOIN {person} AS p ON p.id = f.person_id
         ) AS further WHERE place <= 50
     )
-    SELECT id, {_readable(PERSON_COLUMNS)},
-           ARRAY(SELECT f.email_key FROM person_email AS f WHERE f.person_id = person.id) AS further
-    FROM person JOIN meant USING (id)
-    ORDER BY id FOR NO KEY UPDATE OF person
-"""
+    SELECT p.id, {_readable(PERSON_COLUMNS)},
+           ARRAY(SELECT f.email_key FROM {further} AS f WHERE f.person_id = p.id) AS further
+    FROM {person} AS p JOIN meant USING (id)
+    ORDER BY p.id {lock}
+    """
+
+
+_PERSONS_MEANT = persons_meant_in("person", "person_email", lock="FOR NO KEY UPDATE OF p")
 
 _COMPANIES_MEANT = f"""
     -- The companies that lines mean by external id, locked until the commit. Needs company_external_id_key.
@@ -122,7 +127,7 @@ async def take_matching_turn(session: AsyncSession) -> None:
 
 
 @asynccontextmanager
-async def _by_index(session: AsyncSession) -> AsyncIterator[Any]:
+async def by_index(session: AsyncSession) -> AsyncIterator[Any]:
     """Lend the driver's connection while the planner looks keys up; translates what the driver raises."""
     connection = await driver_connection(session)
     try:
@@ -142,23 +147,24 @@ async def persons_meant(
     session: AsyncSession, *, external_ids: Sequence[str], email_keys: Sequence[str]
 ) -> list[Draft]:
     """Return, and lock, the persons that have one of these external ids or addresses."""
-    async with _by_index(session) as connection:
-        return _drafts(await connection.fetch(_PERSONS_MEANT, external_ids, email_keys))
+    async with by_index(session) as connection:
+        return drafts_of(await connection.fetch(_PERSONS_MEANT, external_ids, email_keys))
 
 
 async def companies_meant(session: AsyncSession, *, external_ids: Sequence[str]) -> list[Draft]:
     """Return, and lock, the companies that have one of these external ids."""
-    async with _by_index(session) as connection:
-        return _drafts(await connection.fetch(_COMPANIES_MEANT, external_ids))
+    async with by_index(session) as connection:
+        return drafts_of(await connection.fetch(_COMPANIES_MEANT, external_ids))
 
 
 async def companies_named(session: AsyncSession, *, names: Sequence[str]) -> dict[str, int]:
     """Return the ids of companies by the names that were asked for."""
-    async with _by_index(session) as connection:
+    async with by_index(session) as connection:
         return {row["name"]: row["id"] for row in await connection.fetch(_COMPANIES_NAMED, names)}
 
 
-def _drafts(rows: Sequence[Any]) -> list[Draft]:
+def drafts_of(rows: Sequence[Any]) -> list[Draft]:
+    """Return rows of a statement of this module as drafts."""
     drafts = []
     with uncollected():
         for row in rows:
@@ -174,7 +180,7 @@ async def write_persons(session: AsyncSession, drafts: Sequence[Draft]) -> None:
     await _write_all(session, "person", drafts)
     swaps = [(draft.id, *swap) for draft in drafts for swap in draft.swapped]
     if swaps:
-        async with _by_index(session) as connection:
+        async with by_index(session) as connection:
             for person_id, key, old, old_key in swaps:
                 await connection.execute(_LEAVE_ADDRESS, person_id, key)
                 if old_key is not None:
@@ -190,7 +196,7 @@ async def _write_all(session: AsyncSession, table: str, drafts: Sequence[Draft])
     new = [draft for draft in drafts if draft.id is None]
     known = [draft for draft in drafts if draft.id is not None]
     columns = _COLUMNS[table]
-    async with _by_index(session) as connection:
+    async with by_index(session) as connection:
         if known:
             known.sort(key=lambda draft: draft.id or 0)
             names = _differing(known, columns)
@@ -199,9 +205,13 @@ async def _write_all(session: AsyncSession, table: str, drafts: Sequence[Draft])
         if new:
             for draft, row in zip(new, await connection.fetch(_RESERVE[table], len(new)), strict=True):
                 draft.id = row[0]
-            with uncollected():
-                rows = list(zip(*_arrays(new, tuple(columns)), strict=True))
-            await connection.copy_records_to_table(table, records=rows, columns=["id", *columns])
+            await connection.copy_records_to_table(table, records=records_of(new, columns), columns=["id", *columns])
+
+
+def records_of(drafts: Sequence[Draft], columns: Iterable[str]) -> list[tuple[Any, ...]]:
+    """Return rows (id, columns in order) for COPY."""
+    with uncollected():
+        return list(zip(*_arrays(drafts, tuple(columns)), strict=True))
 
 
 def _differing(drafts: Sequence[Draft], columns: Iterable[str]) -> tuple[str, ...]:

@@ -135,7 +135,7 @@ def lay(
         outcome = Outcome.UNCHANGED
         if existing is not Existing.SKIP:
             told = line
-            if line.get("email_key") in draft.further and line.get("external_id") != draft.values["external_id"]:
+            if line.get("email_key") in draft.further and not _names(line, draft):
                 told = {name: value for name, value in line.items() if name not in ("email", "email_key")}
             values = merged(draft.values, told, only_empty=existing is Existing.FILL_EMPTY)
             if values != draft.values:
@@ -143,6 +143,10 @@ def lay(
                 outcome = Outcome.UPDATED
         laid.append(Laid(draft, outcome))
     return laid
+
+
+def _names(line: Line, draft: Draft) -> bool:
+    return bool(line.get("external_id")) and line.get("external_id") == draft.values["external_id"]
 
 
 def _lonely(lines: Sequence[Line], register: "_Register", *, by_address: bool) -> Callable[[Line], bool]:

@@ -23,6 +23,7 @@ class Job(StrEnum):
     """Every kind of background work, `noun.verb`."""
 
     IMPORT_RUN = "import.run"
+    IMPORT_EXPIRE = "import.expire"
     LIST_UPDATE = "list.update"
     LIST_EXPORT = "list.export"
     MAILING_PREPARE = "mailing.prepare"

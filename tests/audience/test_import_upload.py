@@ -7,6 +7,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from app.platform.outbox import Job
+from app.platform.tokens import TokenKey
+from tests.conftest import SECRET
+from workers.context import Context, run_job
+from workers.jobs.imports import run_import
+
 CSV = b"Navn;E-post\r\nKari Nordmann;kari@nordlys.example\r\n"
 DATA = Path(__file__).parent.parent / "data"
 
@@ -142,3 +148,72 @@ async def test_the_contract_shows_the_form(client):
 async def test_an_import_that_is_not_there_is_not_found(client):
     assert (await client.get("/v1/imports/987654321")).status_code == 404
     assert (await client.get("/v1/imports/987654321/problems")).status_code == 404
+
+
+def bomb() -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        archive.writestr("xl/workbook.xml", "<workbook/>")
+        archive.writestr("xl/worksheets/sheet1.xml", b"0" * (300 << 20))
+    return packed.getvalue()
+
+
+async def test_a_zip_bomb_is_refused_at_once_and_nothing_is_kept(client, session):
+    content = bomb()
+    assert len(content) < 1 << 20
+    answer = await upload(client, content, name="persons.xlsx")
+    assert answer.status_code in (413, 415)
+    assert "unpack" in answer.json()["detail"] or "large" in answer.json()["detail"]
+    assert (await session.exec(text("SELECT count(*) FROM stored_file"))).scalar_one() == 0
+
+
+async def test_an_import_that_does_not_wait_is_neither_changed_nor_started(client):
+    started = (await upload(client, CSV)).json()
+    assert (started["state"], started["dry_run"]) == ("running", False)
+    changed = await client.patch(f"/v1/imports/{started['id']}", json={"existing": "skip"})
+    assert (changed.status_code, changed.json()["type"]) == (409, "urn:budstikke:problem:import-not-waiting")
+    assert (await client.post(f"/v1/imports/{started['id']}/start", json={})).status_code == 409
+    assert (await client.get(f"/v1/imports/{started['id']}/problems/file")).status_code == 409
+    assert (await client.get("/v1/imports/987654321/problems/file")).status_code == 404
+    assert (await client.post("/v1/imports/987654321/start", json={})).status_code == 404
+    assert (await client.patch("/v1/imports/987654321", json={})).status_code == 404
+
+
+async def test_an_import_can_be_told_how_the_file_is_written(client):
+    answer = await upload(client, CSV, start="false", delimiter=";", heading_row="1", encoding="utf-8")
+    assert answer.status_code == 202, answer.text
+    shown = answer.json()
+    assert (shown["state"], shown["delimiter"], shown["heading_row"]) == ("analysing", ";", 1)
+    assert (await client.get(answer.headers["location"])).json()["kind"] == "import-analysis"
+    answer = await upload(client, CSV, delimiter="x")
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["#/delimiter"]
+
+
+async def test_an_import_has_one_target(client):
+    mailing = (await client.post("/v1/mailings", json={"name": "Høstnytt"})).json()
+    selection = (await client.post("/v1/selections", json={"name": "Fair"})).json()
+    answer = await upload(client, CSV, mailing_id=str(mailing["id"]), selection_id=str(selection["id"]))
+    assert answer.status_code == 422
+    assert "D13" in answer.json()["errors"][0]["detail"]
+    answer = await upload(client, CSV, mailing_id="987654321")
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["#/mailing_id"]
+    answer = await upload(client, CSV, mailing_id=str(mailing["id"]))
+    assert (answer.status_code, answer.json()["mailing_id"]) == (202, mailing["id"])
+
+
+async def test_bad_rows_are_downloaded_as_a_file_of_the_inputs_shape(client, database, settings):
+    uploaded = await upload(client, CSV + b"Ola;no address\r\n", name="Møte.csv")
+    context = Context(settings, database, TokenKey.from_secret(SECRET))
+    async with database.begin() as session:
+        [(job_id,)] = (await session.exec(text("SELECT id FROM outbox WHERE job = 'import.run'"))).all()
+    await run_job(context, {Job.IMPORT_RUN: run_import}, job_id)
+    answer = await client.get(f"/v1/imports/{uploaded.json()['id']}/problems/file")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert "M%C3%B8te-problems.csv" in answer.headers["content-disposition"]
+    heading, row = answer.content.splitlines()
+    assert heading == b"Navn;E-post;budstikke_problem"
+    assert row.startswith(b"Ola;no address;# budstikke: email: ")
+    shown = (await client.get(f"/v1/imports/{uploaded.json()['id']}")).json()
+    assert (shown["state"], shown["file_kept"]) == ("ended", True)
