@@ -91,7 +91,7 @@ async def test_rows_with_too_many_or_too_few_cells_are_named_or_read(house):
     done = await house.bring_in(HEADINGS + KARI + "2;Ola\n" + "3;Per;;;;;;;;surplus\n" + "\n" + "\x00\x00\n")
     assert (done.rows, done.created, done.rejected) == (5, 2, 3)
     assert done.problems == [
-        (4, None, "too_many_cells", True), (5, None, "blank_row", True), (6, None, "blank_row", True),
+        (4, None, "too_many_cells", True), (5, None, "blank_row", True), (6, None, "no_identity", True),
     ]  # fmt: skip
 
 
