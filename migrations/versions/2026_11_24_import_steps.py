@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "import_steps"
-down_revision = "recipient_filters"
+down_revision = "engagement_times"
 branch_labels = None
 depends_on = None
 
