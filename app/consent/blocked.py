@@ -67,10 +67,11 @@ async def block_at_once(session: AsyncSession, *, blocks: Sequence[Block]) -> di
     """
     changed = await _block(session, blocks)
     complaints = [block for block in blocks if block.reason is BlockReason.COMPLAINT]
-    if complaints:
-        await _withdraw_for(session, complaints)
-    if changed:
-        await take_out(session, email_keys=sorted(changed), address=True)
+    person_ids = await _withdraw_for(session, complaints) if complaints else []
+    if changed or person_ids:  # one statement for all: see there
+        await take_out(
+            session, person_ids=person_ids, email_keys=sorted(changed), address=True, consent=bool(person_ids)
+        )
     return changed
 
 
@@ -90,13 +91,15 @@ async def _block(session: AsyncSession, blocks: Sequence[Block]) -> dict[str, An
     return await queries.block(session, rows=rows)
 
 
-async def _withdraw_for(session: AsyncSession, complaints: Sequence[Block]) -> None:
+async def _withdraw_for(session: AsyncSession, complaints: Sequence[Block]) -> list[int]:
+    """Withdraw the consent of whoever has the addresses; return the persons whose consent that was."""
     origins = {block.address.key: block.origin for block in complaints}
     lines = [
         ConsentLine(Purpose.E_MARKETING, ConsentAction.WITHDRAWN, f"complaint: {origins[key]}", person_id)
         for person_id, key in await queries.persons_at(session, email_keys=sorted(origins))
     ]
-    await record_lines(session, lines=lines, only_changes=True)
+    recorded = await record_lines(session, lines=lines, only_changes=True, and_take_out=False)
+    return sorted({line.person_id for n, line in enumerate(lines) if n in recorded and line.person_id is not None})
 
 
 async def blocked_addresses(session: AsyncSession, *, emails: Sequence[str]) -> set[str]:

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.consent.by_key import run_by_key
 from app.consent.models import Consent
 from app.platform.db import run
 
@@ -199,7 +200,7 @@ async def append(
     """
     columns = zip(("ns", "persons", "companies", "keys", "places"), zip(*subjects, strict=True), strict=True)
     row = (
-        await run(
+        await run_by_key(
             session, _RECORD, contents=list(contents), only_changes=only_changes, only_unknown=only_unknown,
             **{name: list(values) for name, values in columns},
         )

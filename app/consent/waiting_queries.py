@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.platform.db import run
+from app.consent.by_key import run_by_key
 
 _THEIRS = """
     SELECT r.id FROM recipient AS r WHERE r.person_id = ANY(:persons)
@@ -105,7 +105,7 @@ async def take_out(
     `address`, `employment`, `consent` and `subscription` say which rules are judged again. Mailings that override
     consent keep whom it is about consent and subscriptions only (D21).
     """
-    done = await run(
+    done = await run_by_key(
         session, _TAKE_OUT, persons=list(person_ids), companies=list(company_ids), keys=list(email_keys),
         address=address, employment=employment, consent=consent, subscription=subscription,
     )  # fmt: skip
@@ -114,4 +114,4 @@ async def take_out(
 
 async def anything_waits_for(session: AsyncSession, *, email_key: str) -> bool:
     """Tell whether a line for this address waits in an unfinished mailing."""
-    return bool((await run(session, _WAITING, persons=[], companies=[], keys=[email_key])).one().waiting)
+    return bool((await run_by_key(session, _WAITING, persons=[], companies=[], keys=[email_key])).one().waiting)

@@ -6,6 +6,7 @@ from sqlalchemy import text
 from app.bounces.models import BounceKind, BounceOrigin
 from app.bounces.service import take_in_bounce
 from app.consent import blocked, expiry, waiting_queries
+from app.consent.by_key import run_by_key
 from app.consent.models import BlockReason
 from app.consent.service import unsubscribe
 from app.contacts.models import PersonEmail
@@ -210,6 +211,13 @@ async def test_a_block_is_found_by_index(session, people):
     assert {"recipient_person_idx", "recipient_stranger_idx"} <= {node.get("Index Name") for node in nodes}
     read_whole = {node.get("Relation Name") for node in nodes if node["Node Type"] == "Seq Scan"}
     assert not read_whole & {"recipient", "person"}
+
+
+async def test_statements_by_key_read_no_table_whole_however_small_it_was(session):
+    """Plans are kept: 10 000 withdrawals took 36 s with one that was made while tables were empty."""
+    show = text("SHOW enable_seqscan")
+    assert (await run_by_key(session, show)).scalar_one() == "off"
+    assert (await run(session, show)).scalar_one() == "on"
 
 
 def flat(node):
