@@ -1,8 +1,7 @@
 """Whether a value fits its extra field. Pure; the declarations come from `extra_fields`."""
 
-import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 
@@ -18,44 +17,30 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def extra_faults(values: Mapping[str, Any], declared: Declared) -> list[InvalidField]:
-    """Return what is wrong with values of extra fields, each under `#/extra/<name>`. Null fits: it removes one."""
-    return list(_faults(values, declared))
+    """Return what is wrong with values of extra fields, each under `#/extra/<name>`, at most 20 of them.
 
-
-def _faults(values: Mapping[str, Any], declared: Declared) -> Iterator[InvalidField]:
+    Null fits: it removes a value.
+    """
+    faults: list[InvalidField] = []
     for name, value in values.items():
         field = declared.get(name)
-        if field is None:
-            yield InvalidField(pointer=f"#/extra/{name}", detail=_unknown(name, declared))
-        elif value is not None and (fault := misfit(field, value)):
-            yield InvalidField(pointer=f"#/extra/{name}", detail=fault)
+        fault = _unknown(name, declared) if field is None else None if value is None else misfit(field, value)
+        if fault and len(faults) < _LISTED:
+            faults.append(InvalidField(pointer=f"#/extra/{name}", detail=fault))
+    return faults
 
 
 def misfit(field: ExtraField, value: Any) -> str | None:
     """Return why a value does not fit its field, and what would; None when it does."""
-    match field.kind:
-        case ExtraKind.TEXT:
-            fits, wanted = isinstance(value, str), 'text, in quotes: "38"'
-        case ExtraKind.NUMBER:
-            fits, wanted = _is_number(value), "a number of up to 15 digits, without quotes: 38"
-        case ExtraKind.BOOLEAN:
-            fits, wanted = isinstance(value, bool), "true or false, without quotes"
-        case ExtraKind.DATE:
-            fits, wanted = _is_date(value), 'a date: "2026-11-24" (ISO 8601)'
-        case ExtraKind.CHOICE:
-            fits, wanted = (
-                isinstance(value, str) and value in field.choices,
-                f"one of its choices: {_some(field.choices)}",
-            )
-    return None if fits else f"{field.name} takes {wanted}."
+    if _FITS[field.kind](field, value):
+        return None
+    wanted = _WANTED.get(field.kind) or f"one of its choices: {_some(field.choices)}"
+    return f"{field.name} takes {wanted}."
 
 
 def _is_number(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return (
-        math.isfinite(value) and abs(value) <= NUMBER_LIMIT if isinstance(value, float) else abs(value) <= NUMBER_LIMIT
-    )
+    """Tell whether JSON's readers keep the number; no comparison with NaN is true."""
+    return type(value) in (int, float) and -NUMBER_LIMIT <= value <= NUMBER_LIMIT
 
 
 def _is_date(value: Any) -> bool:
@@ -76,3 +61,18 @@ def _unknown(name: str, declared: Declared) -> str:
 def _some(names: list[str]) -> str:
     shown = ", ".join(names[:_LISTED])
     return shown if len(names) <= _LISTED else f"{shown} and {len(names) - _LISTED} more"
+
+
+_FITS: Mapping[ExtraKind, Callable[[ExtraField, Any], bool]] = {
+    ExtraKind.TEXT: lambda _, value: isinstance(value, str),
+    ExtraKind.NUMBER: lambda _, value: _is_number(value),
+    ExtraKind.BOOLEAN: lambda _, value: isinstance(value, bool),
+    ExtraKind.DATE: lambda _, value: _is_date(value),
+    ExtraKind.CHOICE: lambda field, value: isinstance(value, str) and value in field.choices,
+}
+_WANTED = {
+    ExtraKind.TEXT: 'text, in quotes: "38"',
+    ExtraKind.NUMBER: "a number of up to 15 digits, without quotes: 38",
+    ExtraKind.BOOLEAN: "true or false, without quotes",
+    ExtraKind.DATE: 'a date: "2026-11-24" (ISO 8601)',
+}

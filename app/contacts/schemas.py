@@ -31,6 +31,8 @@ _EXTRA_NAME = r"^[a-z][a-z0-9_]{0,59}$"
 
 
 def _clean(text: str) -> str:
+    if text.isascii() and text.isprintable() and "  " not in text:  # as nearly all are; the schema knows the limit
+        return text.strip()
     return clean_text(text, TEXT_LIMIT)
 
 
