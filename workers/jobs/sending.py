@@ -38,13 +38,17 @@ async def update_list(context: Context, run: JobRun) -> None:
     operation_id = run.args.get("operation")
     async with context.database.begin() as session:
         mailing = await queries.find_mailing(session, mailing_id=run.args["mailing"], lock=True)
-        result = None
+        result, error, state = None, None, OperationState.CANCELLED
         if mailing is not None and mailing.state is MailingState.DRAFT:
-            change = await service.update_list(session, mailing=mailing)
-            result = {"added": change.added, "removed": change.removed, "changed": change.changed}
+            try:
+                change = await service.update_list(session, mailing=mailing)
+            except Problem as problem:  # criteria that do not fit any more: the list stays as it is, and behind
+                error, state = {"detail": problem.detail}, OperationState.FAILED
+            else:
+                result = {"added": change.added, "removed": change.removed, "changed": change.changed}
+                state = OperationState.SUCCEEDED
         if operation_id is not None:
-            state = OperationState.SUCCEEDED if result else OperationState.CANCELLED
-            await close_operation(session, operation_id=operation_id, state=state, result=result)
+            await close_operation(session, operation_id=operation_id, state=state, result=result, error=error)
         await run.finish(session)
 
 
@@ -67,12 +71,20 @@ async def _prepare(context: Context, run: JobRun) -> None:
         mailing = await _preparing(session, mailing_id)
         if mailing is not None:
             membership = mailing.update_list_when_sending or mailing.list_updated_at is None
-            await service.update_list(session, mailing=mailing, membership=membership)
-            counts = await count_list(session, mailing_id=mailing_id)
-            ready = counts.by_status[RecipientStatus.READY]
+            try:
+                await service.update_list(session, mailing=mailing, membership=membership)
+            except Problem as problem:  # better no list than a wrong one
+                await _abandon(session, mailing, operation_id, detail=problem.detail)
+                await run.finish(session)
+                return
+            ready = await _count_ready(session, mailing_id)
             cancelled = await advance(session, operation_id=operation_id, done=0, total=ready)
     async with context.database.begin() as session:
         mailing = await _preparing(session, mailing_id) if mailing else None
+        if mailing is not None and membership:
+            # Whoever withdrew while the list was populated found no line to take out; now there are lines (D47).
+            await service.update_list(session, mailing=mailing, membership=False)
+            ready = await _count_ready(session, mailing_id)
         if mailing is None or cancelled:
             await _abandon(session, mailing, operation_id, detail=None)
         elif not ready:
@@ -80,6 +92,10 @@ async def _prepare(context: Context, run: JobRun) -> None:
         else:
             await _freeze(session, context, mailing, operation_id, ready)
         await run.finish(session)
+
+
+async def _count_ready(session: AsyncSession, mailing_id: int) -> int:
+    return (await count_list(session, mailing_id=mailing_id)).by_status[RecipientStatus.READY]
 
 
 async def _preparing(session: AsyncSession, mailing_id: int) -> Mailing | None:
