@@ -47,7 +47,8 @@ from app.recipients.routes import routes as recipient_routes
 from app.statistics.routes import routes as statistics_routes
 from app.tracking.endpoint import Tracking, TrackingEndpoint
 from app.tracking.routes import routes as tracking_routes
-from app.webhooks.routes import routes as webhook_routes
+from app.webhooks.routes import routes as event_routes
+from app.webhooks.webhook_routes import routes as webhook_routes
 
 DESCRIPTION = """
 The mailing service behind a CRM's marketing screens: it sends mailings to recipients chosen from selections, persons
@@ -83,6 +84,7 @@ ROUTERS = (
     tracking_routes,
     bounces_routes,
     statistics_routes,
+    event_routes,
     webhook_routes,
     privacy_routes,
     page_routes,

@@ -21,7 +21,7 @@ from app.platform.settings import Settings
 from app.platform.telemetry import log, set_up_logging
 from app.platform.tokens import TokenKey
 from workers.context import Context, JobFunction, run_job
-from workers.jobs import bounces, consents, exports, imports, sending, unsubscribing
+from workers.jobs import bounces, consents, exports, imports, sending, unsubscribing, webhooks
 from workers.relay import relay
 from workers.watch import watch
 
@@ -39,6 +39,7 @@ JOBS: dict[str, JobFunction] = {
     Job.DISPATCH_SEND: sending.send_dispatch,
     Job.TEST_SEND: sending.send_test,
     Job.RECIPIENT_UNSUBSCRIBE: unsubscribing.unsubscribe_recipient,
+    Job.WEBHOOK_DELIVER: webhooks.deliver,
     Job.BOUNCE_READ: bounces.read_bounce,
     Job.ADDRESS_TAKE_OUT: consents.take_out_address,
     Job.CONSENT_EXPIRE: consents.expire_consents,

@@ -15,7 +15,9 @@ from app.platform.idempotency import forget_expired
 from app.platform.outbox import Job, enqueue
 from app.platform.telemetry import log
 from app.recipients.export_queries import forget_exports
+from app.webhooks.webhook_queries import forget_old
 from workers.context import Context
+from workers.jobs.webhooks import plan_deliveries
 
 LOOK_SECONDS = 2.0
 LOOKS_AN_HOUR = 1800
@@ -27,7 +29,8 @@ async def watch(context: Context) -> None:
     """Watch until cancelled; a database that is away only delays it."""
     looks = 0
     while True:
-        steps = (recover_dead, move_on) if looks % LOOKS_AN_HOUR else (recover_dead, move_on, tidy, expire_consents)
+        often = (recover_dead, move_on, tell_webhooks)
+        steps = often if looks % LOOKS_AN_HOUR else (*often, tidy, expire_consents)
         looks += 1
         for step in steps:
             try:
@@ -46,6 +49,13 @@ async def tidy(context: Context) -> None:
     async with context.database.begin() as session:
         await forget_expired(session)
         await forget_exports(session)
+        await forget_old(session)
+
+
+async def tell_webhooks(context: Context) -> None:
+    """Make deliveries of new events, and see that what is due is delivered."""
+    async with context.database.begin() as session:
+        await plan_deliveries(session)
 
 
 async def expire_consents(context: Context) -> None:

@@ -31,11 +31,12 @@ class Job(StrEnum):
     BOUNCE_READ = "bounce.read"
     TEST_SEND = "test.send"
     RECIPIENT_UNSUBSCRIBE = "recipient.unsubscribe"
+    WEBHOOK_DELIVER = "webhook.deliver"
     ADDRESS_TAKE_OUT = "address.take_out"
     CONSENT_EXPIRE = "consent.expire"
 
 
-EXCLUSIVE = (Job.DISPATCH_SEND,)
+EXCLUSIVE = (Job.DISPATCH_SEND, Job.WEBHOOK_DELIVER)
 """Jobs whose dedup key holds while they run, too. For the others it ends when they begin: what happens from then on
 may be too late for them to see, so it needs a job of its own."""
 

@@ -43,6 +43,9 @@ class Settings(BaseSettings):
     retry_hours: int = Field(default=72, ge=1, description="temporary failures older than this are final (D32)")
     unknown_tracking_consent: bool = Field(default=True, description="track persons who never said yes or no (D43)")
     machine_seconds: float = Field(default=2.0, ge=0, description="a click this soon after delivery is a machine's")
+    webhook_private_addresses: bool = Field(
+        default=False, description="webhooks may lead to private addresses, and by http"
+    )
     rate_limit_per_minute: int = Field(default=6000, ge=1, description="API requests per key and minute")
 
     catcher_maildir: Path | None = Field(default=None, description="set in embedded mode only: shows /dev/mail")

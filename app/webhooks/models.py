@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
-from app.platform.tables import choice, json_field, key, moment
+from app.platform.tables import Row, choice, json_field, key, moment, reference
 
 
 class EventType(StrEnum):
@@ -50,3 +50,45 @@ class EventFeed(SQLModel, table=True):
 
     id: int = Field(primary_key=True, sa_type=sa.SmallInteger)
     last_seq: int = Field(default=0, sa_type=sa.BigInteger, sa_column_kwargs={"server_default": "0"})
+
+
+class Webhook(Row, table=True):
+    """Where events are pushed to. Its secret is in no table: it follows from the service's secret and `secret_salt`."""
+
+    url: str
+    description: str | None = None
+    types: list[str] = Field(
+        default_factory=list, sa_type=sa.ARRAY(sa.Text), nullable=False, sa_column_kwargs={"server_default": "{}"},
+        description="none for all",
+    )  # fmt: skip
+    secret_salt: bytes
+    last_seq: int = Field(sa_type=sa.BigInteger, description="up to where the feed was made into deliveries")
+    disabled_at: datetime | None = moment(nullable=True)
+    disabled_reason: str | None = None
+
+
+class DeliveryState(StrEnum):
+    """Where a delivery is."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+class WebhookDelivery(Row, table=True):
+    """One event on its way to one webhook; without an event, a test."""
+
+    __tablename__ = "webhook_delivery"
+    __table_args__ = (
+        sa.Index("webhook_delivery_list_idx", "webhook_id", "id"),
+        sa.Index("webhook_delivery_due_idx", "due_at", postgresql_where=sa.text("state = 'waiting'")),
+    )
+
+    webhook_id: int = reference("webhook.id", index=False)
+    event_id: int | None = reference("event.id", nullable=True)
+    state: DeliveryState = choice(DeliveryState, name="state", default=DeliveryState.WAITING)
+    attempts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    due_at: datetime = moment(default_now=True)
+    tried_at: datetime | None = moment(nullable=True)
+    status: int | None = Field(default=None, description="of the last answer")
+    error: str | None = Field(default=None, description="why the last try failed")

@@ -25,6 +25,7 @@ NOT_AUDITED = {
     "recipient_tally": "counts",
     "stored_file": "its octets are kept themselves",
     "stored_piece": "its octets are kept themselves",
+    "webhook_delivery": "a log of its own",
     "test_message": "a job's addresses; deleted with it",
 }
 
