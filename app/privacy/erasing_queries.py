@@ -1,4 +1,4 @@
-"""SQL of erasure: what goes, what is emptied, what stays and why (decision 8).
+"""SQL of erasure: what goes, what is emptied, what stays and why (decision 14).
 
 Run under `budstikke.erasing`, which lets the ledger's free text be emptied, and keeps the audit log from writing down
 what is being erased. Statements say what index finds the rows; those that scan, scan small tables.

@@ -1,4 +1,4 @@
-"""Erasure of persons (D78, decision 8): the ledger's free text may be emptied, and what names a person can be found."""
+"""Erasure of persons (D78, decision 14): the ledger's free text may be emptied, and what names a person can be found."""
 
 import sqlalchemy as sa
 from alembic import op
