@@ -22,6 +22,7 @@ NOT_AUDITED = {
     "operation": "how far work is; what it does is audited",
     "outbox": "jobs; what they do is audited",
     "recipient": "follows from sources and rules, and hot",
+    "recipient_export": "a file asked for, kept for a while",
     "recipient_tally": "counts",
     "stored_file": "its octets are kept themselves",
     "stored_piece": "its octets are kept themselves",
