@@ -32,7 +32,7 @@ class WebhookPatch(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"enabled": True}]})
 
-    url: Url = ""
+    url: Url = Field(default_factory=str)  # not in the document: what is not sent stays
     types: Types = []
     description: Text | None = None
     enabled: bool = Field(default=True, description="Enabling leaves out what happened while it was disabled")
