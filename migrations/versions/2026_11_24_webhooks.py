@@ -5,7 +5,7 @@ import sqlmodel
 from alembic import op
 
 revision = "webhooks"
-down_revision = "engagement_times"
+down_revision = "import_steps"
 branch_labels = None
 depends_on = None
 
