@@ -26,7 +26,7 @@ class Membership:
     """A SELECT with the columns (selection_id, person_id, company_id), exactly one of the latter two not null.
 
     To be put in parentheses, or in a WITH. Its parameters are bound; their names begin with `m_`. It means whole sets:
-    run it with nested loops off, as `app.audience.whole_sets` does.
+    run it with nested loops off, as `app.platform.plans.whole_sets` does.
     """
 
     sql: str

@@ -11,9 +11,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.audience.criteria_sql import Persons
 from app.audience.models import Selection, SelectionCompany, SelectionKind, SelectionMember
-from app.audience.whole_sets import whole_sets
 from app.contacts.models import Company, Person
 from app.platform.db import run
+from app.platform.plans import whole_sets
 
 SAMPLE = 20
 

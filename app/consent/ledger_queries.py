@@ -9,9 +9,9 @@ from sqlalchemy import text
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.consent.by_key import run_by_key
 from app.consent.models import Consent
 from app.platform.db import run
+from app.platform.plans import by_key
 
 _IDS = sa.bindparam("ids", type_=sa.ARRAY(sa.BigInteger))
 
@@ -199,12 +199,12 @@ async def append(
     and purposes must be locked.
     """
     columns = zip(("ns", "persons", "companies", "keys", "places"), zip(*subjects, strict=True), strict=True)
-    row = (
-        await run_by_key(
+    async with by_key(session):
+        done = await run(
             session, _RECORD, contents=list(contents), only_changes=only_changes, only_unknown=only_unknown,
             **{name: list(values) for name, values in columns},
-        )
-    ).one()  # fmt: skip
+        )  # fmt: skip
+    row = done.one()
     return dict(zip(row.ns, row.ids, strict=True))
 
 

@@ -6,7 +6,8 @@ import sqlalchemy as sa
 from sqlalchemy import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.consent.by_key import run_by_key
+from app.platform.db import run
+from app.platform.plans import by_key
 
 _THEIRS = """
     SELECT r.id FROM recipient AS r WHERE r.person_id = ANY(:persons)
@@ -105,13 +106,15 @@ async def take_out(
     `address`, `employment`, `consent` and `subscription` say which rules are judged again. Mailings that override
     consent keep whom it is about consent and subscriptions only (D21).
     """
-    done = await run_by_key(
-        session, _TAKE_OUT, persons=list(person_ids), companies=list(company_ids), keys=list(email_keys),
-        address=address, employment=employment, consent=consent, subscription=subscription,
-    )  # fmt: skip
+    async with by_key(session):
+        done = await run(
+            session, _TAKE_OUT, persons=list(person_ids), companies=list(company_ids), keys=list(email_keys),
+            address=address, employment=employment, consent=consent, subscription=subscription,
+        )  # fmt: skip
     return done.rowcount
 
 
 async def anything_waits_for(session: AsyncSession, *, email_key: str) -> bool:
     """Tell whether a line for this address waits in an unfinished mailing."""
-    return bool((await run_by_key(session, _WAITING, persons=[], companies=[], keys=[email_key])).one().waiting)
+    async with by_key(session):
+        return bool((await run(session, _WAITING, persons=[], companies=[], keys=[email_key])).one().waiting)

@@ -1,6 +1,6 @@
 """Where the merge tags of a recipient are kept (D11): one table for messages and for the targets of links."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 
@@ -33,3 +33,10 @@ COLUMNS: Mapping[str, tuple[Keeper, str]] = {
 
 EXTRAS: Mapping[str, Keeper] = {"customer.extra.": Keeper.PERSON, "company.extra.": Keeper.COMPANY}
 """What tags of extra fields begin with, to whose `extra` they are in."""
+
+
+def needs_company(tags: Iterable[str]) -> bool:
+    """Tell whether any of the tags is kept by the company: most content has none, and then it need not be read."""
+    return any(
+        COLUMNS[tag][0] is Keeper.COMPANY if tag in COLUMNS else tag.startswith("company.extra.") for tag in tags
+    )

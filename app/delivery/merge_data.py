@@ -1,20 +1,22 @@
 """What recipients' merge tags stand for, read for many recipients with one SELECT."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import TextClause, text
 
-from app.content.tag_columns import COLUMNS, EXTRAS, Keeper
+from app.content.tag_columns import COLUMNS, EXTRAS, Keeper, needs_company
 
 _ROWS = {Keeper.RECIPIENT: "r", Keeper.PERSON: "p", Keeper.COMPANY: "c"}
+
+_COMPANY = "LEFT JOIN company AS c ON c.id = coalesce(r.company_id, p.company_id)"
 
 BY_RANGE = "r.mailing_id = :mailing_id AND r.seq BETWEEN :first_seq AND :last_seq AND r.status = 'ready'"
 BY_ID = "r.mailing_id = :mailing_id AND r.id = :recipient_id"
 
 
-def select_recipients(tags: Iterable[str], *, where: str) -> TextClause:
+def select_recipients(tags: Sequence[str], *, where: str) -> TextClause:
     """Return the SELECT of recipients with their merge values, in the order of `seq`.
 
     Columns: id, seq, attempts, name, email, language, track_opens and track_clicks (null: never asked, D43), and v0,
@@ -28,6 +30,7 @@ def select_recipients(tags: Iterable[str], *, where: str) -> TextClause:
         values.append(f", {value} AS v{position}")
         if field is not None:
             extras[f"extra{position}"] = field
+    company = _COMPANY if needs_company(tags) else ""
     statement = f"""
         SELECT r.id, r.seq, r.attempts, r.name, r.email, p.language,
                opens.given AND (opens.valid_until IS NULL OR opens.valid_until > now()) AS track_opens,
@@ -35,7 +38,7 @@ def select_recipients(tags: Iterable[str], *, where: str) -> TextClause:
                {"".join(values)}
         FROM recipient AS r
         LEFT JOIN person AS p ON p.id = r.person_id
-        LEFT JOIN company AS c ON c.id = coalesce(r.company_id, p.company_id)
+        {company}
         LEFT JOIN consent_state AS opens ON opens.person_id = p.id AND opens.purpose = 'track_opens'
         LEFT JOIN consent_state AS clicks ON clicks.person_id = p.id AND clicks.purpose = 'track_clicks'
         WHERE {where}

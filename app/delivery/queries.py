@@ -8,9 +8,9 @@ from sqlalchemy import text
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.consent.by_key import run_by_key
 from app.consent.waiting_queries import IS_BLOCKED
 from app.delivery.models import CHUNK_SIZE, Dispatch
+from app.platform.db import run
 
 _CUT_CHUNKS = text("""
     -- Cuts the recipients behind the dispatch's last_seq into chunks; a second run finds nothing to cut.
@@ -199,7 +199,7 @@ async def claim_chunk(session: AsyncSession, *, dispatch_id: int, owner: str, le
 
 async def bar_blocked(session: AsyncSession, *, mailing_id: int, first_seq: int, last_seq: int) -> None:
     """Block those of a chunk's recipients whose address is blocked or erased by now."""
-    await run_by_key(session, _BAR, mailing_id=mailing_id, first_seq=first_seq, last_seq=last_seq)
+    await run(session, _BAR, mailing_id=mailing_id, first_seq=first_seq, last_seq=last_seq)
 
 
 async def flush(session: AsyncSession, **values: Any) -> Any:

@@ -26,7 +26,8 @@ from app.delivery.smtp.connection import open_connection
 from app.delivery.smtp.dialogue import SmtpConnection
 from app.delivery.smtp.feed import ConnectionEnd, EndReason, Envelope
 from app.delivery.windows import Held, boot_seconds, share_window
-from app.platform.db import DATABASE_AWAY, Database, is_away
+from app.platform.db import DATABASE_AWAY, Database, is_away, run
+from app.platform.plans import by_key
 from app.platform.telemetry import log
 
 WINDOW = 256  # messages in doubt after the loss of a whole machine (D34)
@@ -229,8 +230,10 @@ class Sender:  # the one class with a life of its own: it is what connections pu
     async def _load(self, session: AsyncSession, chunk: Any) -> Sequence[Any]:
         select = select_recipients(self._tags, where=BY_RANGE)
         params = {"mailing_id": self.plan.mailing_id, "first_seq": chunk.first_seq, "last_seq": chunk.last_seq}
-        await queries.bar_blocked(session, **params)
-        return (await session.exec(select, params=params)).all()  # type: ignore[call-overload,no-any-return]
+        async with by_key(session):
+            await queries.bar_blocked(session, **params)
+            rows: Sequence[Any] = (await run(session, select, **params)).all()
+        return rows
 
     # Flushing
 

@@ -9,6 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.audience.membership import Membership, membership
 from app.platform.db import run
+from app.platform.plans import whole_sets
 from app.recipients.list_statement import Parts, list_statement
 from app.recipients.models import SourceKind
 
@@ -59,19 +60,9 @@ _FACTS = text("""
 MANY = 10_000
 """Lines added at once, from which on senders must not wait for autovacuum's statistics; they cost some 0.1 s."""
 
-_WHOLE_SETS = text("""
-    -- Tables that were just filled have no statistics, and nested loops over 100 000 persons were still running after
-    -- five minutes. A million persons are joined by merging: their primary keys come in one order, so nothing is
-    -- hashed or sorted but ids. With more memory, or with the usual price of a page, the planner hashes persons: a
-    -- third more CPU, and 300 MB.
-    SELECT set_config('enable_nestloop', 'off', true), set_config('work_mem', '128MB', true),
-           set_config('random_page_cost', '1.1', true)
-""")
-_USUAL = text("SELECT current_setting('work_mem') AS work_mem, current_setting('random_page_cost') AS page_cost")
-_AS_USUAL = text("""
-    SELECT set_config('enable_nestloop', 'on', true), set_config('work_mem', :work_mem, true),
-           set_config('random_page_cost', :page_cost, true)
-""")
+_BY_MERGING = {"work_mem": "128MB", "random_page_cost": "1.1"}
+"""A million persons are joined by merging: their primary keys come in one order, so nothing is hashed or sorted but
+ids. With more memory, or with the usual price of a page, the planner hashes persons: a third more CPU, and 300 MB."""
 
 
 async def update_list(session: AsyncSession, *, mailing_id: int, rules: ListRules, membership_too: bool) -> ListChange:
@@ -99,7 +90,8 @@ async def update_list(session: AsyncSession, *, mailing_id: int, rules: ListRule
         params |= members.params
     if facts.sources == 1 and SourceKind.SELECTION in parts.kinds:
         params["source_id"] = facts.first_source
-    result = await _whole_sets(session, list_statement(parts), params)
+    async with whole_sets(session, **_BY_MERGING):
+        result = await run(session, list_statement(parts), **params)
     if parts.is_new:
         change = ListChange(added=result.rowcount, removed=0, changed=0)
     else:
@@ -114,14 +106,6 @@ async def _members(session: AsyncSession, facts: Any) -> Membership:
     if SourceKind.SELECTION not in facts.kinds:
         return Membership("", {})
     return await membership(session, selection_ids=facts.selections)
-
-
-async def _whole_sets(session: AsyncSession, statement: sa.TextClause, params: dict[str, Any]) -> sa.CursorResult[Any]:
-    usual = (await run(session, _USUAL)).one()
-    await run(session, _WHOLE_SETS)
-    result = await run(session, statement, **params)
-    await run(session, _AS_USUAL, work_mem=usual.work_mem, page_cost=usual.page_cost)
-    return result
 
 
 LARGE_BOOK = 100_000

@@ -12,6 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.contacts.addresses import InvalidEmail, normalise_email
 from app.platform.db import run
+from app.platform.plans import along_index
 from app.recipients.filters import Mark, RecipientFilter
 from app.recipients.models import Recipient
 from app.recipients.queries import read_tallies
@@ -65,14 +66,6 @@ async def read_page_ids(
     return RecipientPage(ids, None)
 
 
-_BY_INDEX = text("""
-    -- A walk follows the index line by line, and ends when the page is full. Left alone, the planner sorts all that the
-    -- inner limit lets through before it looks at the first.
-    SELECT set_config('enable_sort', :as_it_is, true), set_config('enable_seqscan', :as_it_is, true),
-           set_config('enable_bitmapscan', :as_it_is, true)
-""")
-
-
 async def _walk(
     session: AsyncSession, of_list: Sequence[Any], *, found: RecipientFilter, limit: int, walk: int
 ) -> Sequence[int]:
@@ -80,10 +73,8 @@ async def _walk(
     walked = select(Recipient).where(*of_list).order_by(col(Recipient.id)).limit(walk).subquery()
     line = aliased(Recipient, walked)
     query = select(line.id).where(*conditions(line, found)).order_by(col(line.id)).limit(limit + 1)
-    await run(session, _BY_INDEX, as_it_is="off")
-    ids = (await session.exec(query)).all()
-    await run(session, _BY_INDEX, as_it_is="on")
-    return ids
+    async with along_index(session):
+        return (await session.exec(query)).all()
 
 
 def _ids(ids: Sequence[int]) -> sa.BindParameter[Any]:

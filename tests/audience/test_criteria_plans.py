@@ -8,8 +8,8 @@ from sqlalchemy.pool import NullPool
 from app.audience.criteria import read_criteria
 from app.audience.criteria_checks import read_surroundings
 from app.audience.criteria_sql import compile_criteria
-from app.audience.whole_sets import whole_sets
 from app.platform.db import Database, driver_url
+from app.platform.plans import whole_sets
 from tests.bench.a02_dynamic_selection import QUESTIONS, fill
 from tests.delivery.test_plans import flatten, indexes, read_whole
 

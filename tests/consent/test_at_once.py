@@ -6,12 +6,12 @@ from sqlalchemy import text
 from app.bounces.models import BounceKind, BounceOrigin
 from app.bounces.service import take_in_bounce
 from app.consent import blocked, expiry, waiting_queries
-from app.consent.by_key import run_by_key
 from app.consent.models import BlockReason
 from app.consent.service import unsubscribe
 from app.contacts.models import PersonEmail
 from app.mailings.models import MailingState
 from app.platform.db import run
+from app.platform.plans import by_key
 from app.recipients.models import RecipientStatus
 from app.statistics.service import drift
 
@@ -216,7 +216,8 @@ async def test_a_block_is_found_by_index(session, people):
 async def test_statements_by_key_read_no_table_whole_however_small_it_was(session):
     """Plans are kept: 10 000 withdrawals took 36 s with one that was made while tables were empty."""
     show = text("SHOW enable_seqscan")
-    assert (await run_by_key(session, show)).scalar_one() == "off"
+    async with by_key(session):
+        assert (await run(session, show)).scalar_one() == "off"
     assert (await run(session, show)).scalar_one() == "on"
 
 
