@@ -7,7 +7,7 @@ triggers compared every old row with every new one: 74 of the 140 us that an upd
 from alembic import op
 
 revision = "trigger_joins"
-down_revision = "import_steps"
+down_revision = "webhooks"
 branch_labels = None
 depends_on = None
 

@@ -1,5 +1,6 @@
 """What the README and the guides tell a newcomer to type does what they say, on a service of its own."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -50,3 +51,13 @@ def test_the_readme_s_tour_works_as_written(tmp_path):
         wait_until(lambda: service.state({"id": 1}) == "finished")
         assert len(service.caught("kari@example.com")) == 1
         assert service.statistics({"id": 1})["recipients"]["by_status"]["sent"] == 2
+
+
+def test_a_newcomer_comes_from_an_export_to_a_frozen_list_and_reads_why(tmp_path):
+    """D25, D17: the guide's own words."""
+    with followed(ROOT / "docs" / "guides" / "audience.md", tmp_path) as (service, printed):
+        assert service.get("/v1/imports/2")["rows"] == 2000
+        last = json.loads(printed.strip().splitlines()[-1])
+        assert last["name"] == "Kari Nordmann"
+        assert "Readers or VIP" in last["explanation"]
+        assert last["consent"]["source"] == "web shop, order 4711"
