@@ -9,8 +9,10 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.consent.waiting_queries import IS_BLOCKED
+from app.delivery.merge_data import BY_RANGE, select_recipients
 from app.delivery.models import CHUNK_SIZE, Dispatch
 from app.platform.db import run
+from app.platform.plans import by_key
 
 _CUT_CHUNKS = text("""
     -- Cuts the recipients behind the dispatch's last_seq into chunks; a second run finds nothing to cut.
@@ -197,9 +199,15 @@ async def claim_chunk(session: AsyncSession, *, dispatch_id: int, owner: str, le
     return (await session.exec(_CLAIM, params=params)).one_or_none()  # type: ignore[call-overload]
 
 
-async def bar_blocked(session: AsyncSession, *, mailing_id: int, first_seq: int, last_seq: int) -> None:
-    """Block those of a chunk's recipients whose address is blocked or erased by now."""
-    await run(session, _BAR, mailing_id=mailing_id, first_seq=first_seq, last_seq=last_seq)
+async def load_chunk(
+    session: AsyncSession, *, mailing_id: int, tags: Sequence[str], first_seq: int, last_seq: int
+) -> Sequence[Any]:
+    """Return a chunk's recipients as `select_recipients` does, less those whose address is blocked or erased by now."""
+    chunk = {"mailing_id": mailing_id, "first_seq": first_seq, "last_seq": last_seq}
+    async with by_key(session):
+        await run(session, _BAR, **chunk)
+        rows: Sequence[Any] = (await run(session, select_recipients(tags, where=BY_RANGE), **chunk)).all()
+    return rows
 
 
 async def flush(session: AsyncSession, **values: Any) -> Any:

@@ -17,7 +17,6 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.delivery import queries
 from app.delivery.journal import Journal
-from app.delivery.merge_data import BY_RANGE, select_recipients
 from app.delivery.plan import Plan, Task, UnsendableAddressError
 from app.delivery.replies import Outcome, SendResult, decided_here
 from app.delivery.results import OnBounced, Retries, Settled, bounces, columns
@@ -26,8 +25,7 @@ from app.delivery.smtp.connection import open_connection
 from app.delivery.smtp.dialogue import SmtpConnection
 from app.delivery.smtp.feed import ConnectionEnd, EndReason, Envelope
 from app.delivery.windows import Held, boot_seconds, share_window
-from app.platform.db import DATABASE_AWAY, Database, is_away, run
-from app.platform.plans import by_key
+from app.platform.db import DATABASE_AWAY, Database, is_away
 from app.platform.telemetry import log
 
 WINDOW = 256  # messages in doubt after the loss of a whole machine (D34)
@@ -228,12 +226,10 @@ class Sender:  # the one class with a life of its own: it is what connections pu
         await self._flush()
 
     async def _load(self, session: AsyncSession, chunk: Any) -> Sequence[Any]:
-        select = select_recipients(self._tags, where=BY_RANGE)
-        params = {"mailing_id": self.plan.mailing_id, "first_seq": chunk.first_seq, "last_seq": chunk.last_seq}
-        async with by_key(session):
-            await queries.bar_blocked(session, **params)
-            rows: Sequence[Any] = (await run(session, select, **params)).all()
-        return rows
+        return await queries.load_chunk(
+            session, mailing_id=self.plan.mailing_id, tags=self._tags, first_seq=chunk.first_seq,
+            last_seq=chunk.last_seq,
+        )  # fmt: skip
 
     # Flushing
 
