@@ -190,6 +190,15 @@ async def test_an_import_can_be_told_how_the_file_is_written(client):
     assert [error["pointer"] for error in answer.json()["errors"]] == ["#/delimiter"]
 
 
+async def test_a_file_is_not_imported_into_a_dynamic_selection(client):
+    """Its criteria say who is in it; nobody would see members that a file added."""
+    criteria = {"person": "city", "operator": "eq", "value": "Oslo"}
+    dynamic = (await client.post("/v1/selections", json={"name": "Oslo", "criteria": criteria})).json()
+    answer = await upload(client, CSV, selection_id=str(dynamic["id"]))
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["#/selection_id"]
+
+
 async def test_an_import_has_one_target(client):
     mailing = (await client.post("/v1/mailings", json={"name": "Høstnytt"})).json()
     selection = (await client.post("/v1/selections", json={"name": "Fair"})).json()
