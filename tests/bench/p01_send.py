@@ -1,67 +1,16 @@
-"""P1: a whole send by the real workers, results durable in PostgreSQL, against Postfix's smtp-source.
+"""P1: a whole send by the real workers, results durable in PostgreSQL, against Postfix's smtp-source."""
 
-The clock runs from when the mailing is frozen and its senders are enqueued until the last recipient's result is
-committed: the workers' pick-up and their last flush are in it.
-"""
-
-import asyncio
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
 
-import asyncpg
-import httpx2
-
-from tests.bench.audience import add_audience
-from tests.bench.errors import BenchError
 from tests.bench.house import House
-from tests.bench.measuring import BASELINE, OURS, Measured, Run, Target
-from tests.bench.processes import cpu_seconds, peak_rss_mb, running
+from tests.bench.measuring import BASELINE, Measured, Run, Target
+from tests.bench.processes import cpu_seconds, running
+from tests.bench.sending import LINKS, compose, prepare, send
 from tests.bench.tools import SmtpTools, postfix
 
 RUNS = 3
 MESSAGES = {"small": 10_000, "full": 100_000}
 WORKERS = 1  # one sink takes one core; P4 measures two workers with two sinks
-LOOK_SECONDS = 0.02
-STALLED_SECONDS = 30.0  # without a single result
-
-LINKS = 20
-PARAGRAPHS = 47  # with the text part that is made from them, a message of some 30 KB
-_SENTENCE = (
-    "Vi har samlet det viktigste som skjedde i høst, og noen ord om det som kommer i året som ligger foran oss. "
-)
-
-
-class StalledError(BenchError):
-    """A mailing does not move, or ended otherwise than with every message sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """An audience, ready to be written to again and again."""
-
-    house: House
-    client: httpx2.AsyncClient
-    connection: "asyncpg.Connection[Any]"
-    type_id: int
-    selection_id: int
-    messages: int
-
-
-def newsletter() -> str:
-    """Return HTML with tracked links and merge tags, some 30 KB as a message."""
-    paragraphs = []
-    for number in range(PARAGRAPHS):
-        link = ""
-        if number < LINKS:
-            link = f' <a href="https://www.example.com/saker/{number}?fra=nyhetsbrev">Les mer om sak {number}</a>'
-        paragraphs.append(f'<p style="margin: 0 0 16px">{_SENTENCE * 2}{link}</p>')
-    return (
-        "<!doctype html><html><head><title>Høstnytt</title></head><body><h1>Hei [[customer.firstname]]</h1>"
-        f"{''.join(paragraphs)}<p>Sendt til [[customer.email]]. "
-        '<a href="[[link.unsubscribe]]">Meld deg av</a></p></body></html>'
-    )
 
 
 async def measure(house: House, size: str) -> Measured:
@@ -73,18 +22,16 @@ async def measure_with(house: House, smtp: SmtpTools, *, messages: int, runs: in
     """Measure both sides in turn, on one sink."""
     workers = house.workers(WORKERS, smtp_url=smtp.sink.url)
     measured: list[Run] = []
-    async with house.client() as client, house.connection() as connection:
-        type_id, selection_id = await add_audience(connection, persons=messages)
-        prepared = Prepared(house, client, connection, type_id, selection_id, messages)
+    async with prepare(house, persons=messages) as prepared:
         with (
             running(smtp.sink.child, directory=house.directory) as [sink],
             running(*workers, directory=house.directory) as processes,
         ):
             pids = [process.pid for process in processes]
             for _ in range(runs):
-                mailing_id, octets = await _compose(prepared)
-                measured.append(await _run_baseline(smtp, messages=messages, octets=octets, sink=sink.pid))
-                measured.append(await _run_ours(prepared, mailing_id, workers=pids, sink=sink.pid))
+                mailing_id, octets = await compose(prepared)
+                measured.append(await run_baseline(smtp, messages=messages, octets=octets, sink=sink.pid))
+                measured.append(await send(prepared, mailing_id, workers=pids, sinks=[sink.pid]))
     settings = {
         "messages": messages, "octets": octets, "links": LINKS, "workers": WORKERS,
         "connections": house.settings.smtp_connections, "senders": house.settings.senders,
@@ -92,79 +39,13 @@ async def measure_with(house: House, smtp: SmtpTools, *, messages: int, runs: in
     return Measured(measured, settings)
 
 
-async def _compose(prepared: Prepared) -> tuple[int, int]:
-    """Make a mailing and let a worker make its list; return its id and the size of a message in octets."""
-    setup = {
-        "name": "Høstnytt", "from_name": "Nordlys", "from_email": "post@nordlys.example", "language": "nb",
-        "subscription_type_id": prepared.type_id,
-    }  # fmt: skip
-    mailing_id = (await _call(prepared, "POST", "", setup))["id"]
-    content = {"subject": "Høstnytt til [[customer.firstname]]", "html": newsletter()}
-    await _call(prepared, "PUT", f"/{mailing_id}/content", content)
-    source = {"kind": "selection", "selection_id": prepared.selection_id}
-    await _call(prepared, "POST", f"/{mailing_id}/sources", source)
-    await _until(prepared, mailing_id, lambda seen: bool(seen["listed"]))
-    return mailing_id, (await _call(prepared, "GET", f"/{mailing_id}/preview"))["size"]
-
-
-async def _call(prepared: Prepared, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-    """Call the API on mailings; raises StalledError with the problem it answers."""
-    answer = await prepared.client.request(method, f"/v1/mailings{path}", json=body)
-    if answer.is_error:
-        raise StalledError(f"{method} /v1/mailings{path} answers {answer.status_code}: {answer.text}")
-    return answer.json()
-
-
-async def _run_baseline(smtp: SmtpTools, *, messages: int, octets: int, sink: int) -> Run:
+async def run_baseline(smtp: SmtpTools, *, messages: int, octets: int, sink: int) -> Run:
+    """Send as many messages of the same size with the tool that we are compared with."""
     sink_before, began = cpu_seconds(sink), time.monotonic()
     await smtp.source(messages, octets)
     seconds = time.monotonic() - began
     sink_us = (cpu_seconds(sink) - sink_before) / messages * 1e6
     return Run(BASELINE, messages / seconds, seconds, further={"sink_cpu_us": sink_us})
-
-
-async def _run_ours(prepared: Prepared, mailing_id: int, *, workers: list[int], sink: int) -> Run:
-    groups = {"worker": workers, "postgres": [prepared.house.postgres_pid], "sink": [sink]}
-    await _call(prepared, "POST", f"/{mailing_id}/send")
-    await _until(prepared, mailing_id, lambda seen: seen["state"] not in ("draft", "preparing"))
-    before = {name: cpu_seconds(*pids) for name, pids in groups.items()}
-    seen = await _until(prepared, mailing_id, lambda seen: seen["sent"] == prepared.messages)
-    seconds = time.time() - seen["started_at"].timestamp()
-    each = {name: (cpu_seconds(*pids) - before[name]) / prepared.messages * 1e6 for name, pids in groups.items()}
-    sink_us = each.pop("sink")
-    await _until(prepared, mailing_id, lambda seen: seen["state"] == "finished")
-    return Run(
-        OURS,
-        prepared.messages / seconds,
-        seconds,
-        cpu_us=each,
-        peak_rss_mb=peak_rss_mb(workers),
-        further={"sink_cpu_us": sink_us},
-    )
-
-
-_SEEN = """
-    SELECT state, state_reason, started_at, list_updated_at IS NOT NULL AS listed, coalesce((
-        SELECT value FROM recipient_tally WHERE mailing_id = mailing.id AND name = 'sent'
-    ), 0) AS sent FROM mailing WHERE id = $1
-"""
-
-
-async def _until(prepared: Prepared, mailing_id: int, reached: Callable[[Any], bool]) -> Any:
-    """Wait until what is seen of the mailing is as wanted, and return it; raises StalledError."""
-    before, moved_at = None, time.monotonic()
-    while True:
-        seen: Any = await prepared.connection.fetchrow(_SEEN, mailing_id)
-        if reached(seen):
-            return seen
-        if seen != before:
-            before, moved_at = seen, time.monotonic()
-        if time.monotonic() - moved_at > STALLED_SECONDS or seen["state"] in ("stopped", "failed", "cancelled"):
-            raise StalledError(
-                f"The mailing is {seen['state']} with {seen['sent']} of {prepared.messages} sent: "
-                f"{seen['state_reason'] or prepared.house.last_words('worker-1')}"
-            )
-        await asyncio.sleep(LOOK_SECONDS)
 
 
 TARGET = Target("P1", "whole send", "msg/s", 1.0, measure)

@@ -11,6 +11,7 @@ from tests.bench import a03_bulk, p01_send, p06_click, p08_import, p09_populate
 from tests.bench.__main__ import main, targets
 from tests.bench.house import fresh_house
 from tests.bench.measuring import BASELINE, OURS, Measured, Run, Target, details_of, summarise, table_of, write
+from tests.bench.sending import LINKS
 from tests.bench.stand_ins import click, smtp_tools
 
 
@@ -31,7 +32,7 @@ async def test_a_send_is_measured_and_every_message_arrives(house):
     assert 28_000 < measured.settings["octets"] < 32_000
     caught = await asyncio.to_thread(lambda: list((house.directory / "mail" / "new").iterdir()))
     assert len(caught) == 400
-    tracked = [file for file in caught if file.read_bytes().count(b"/c/") >= p01_send.LINKS]
+    tracked = [file for file in caught if file.read_bytes().count(b"/c/") >= LINKS]
     assert len(tracked) == 200
 
 
