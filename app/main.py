@@ -26,6 +26,7 @@ from app.contacts.interest_routes import routes as interest_routes
 from app.contacts.routes import routes as contacts_routes
 from app.contacts.stream_routes import routes as stream_routes
 from app.content.routes import routes as content_routes
+from app.domains.routes import routes as domain_routes
 from app.folders.routes import routes as folder_routes
 from app.mailings.routes import routes as mailing_routes
 from app.mailings.verb_routes import routes as verb_routes
@@ -76,6 +77,7 @@ ROUTERS = (
     member_routes,
     project_routes,
     folder_routes,
+    domain_routes,
     content_routes,
     mailing_routes,
     verb_routes,

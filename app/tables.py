@@ -6,6 +6,7 @@ from app.consent import models as consent
 from app.contacts import models as contacts
 from app.content import models as content
 from app.delivery import models as delivery
+from app.domains import models as domains
 from app.folders import models as folders
 from app.mailings import models as mailings
 from app.platform import audit, auth, files, idempotency, operations, outbox
@@ -14,6 +15,6 @@ from app.tracking import models as tracking
 from app.webhooks import models as webhooks
 
 __all__ = [
-    "audience", "audit", "auth", "bounces", "consent", "contacts", "content", "delivery", "files", "folders",
-    "idempotency", "mailings", "operations", "outbox", "recipients", "tracking", "webhooks",
+    "audience", "audit", "auth", "bounces", "consent", "contacts", "content", "delivery", "domains", "files",
+    "folders", "idempotency", "mailings", "operations", "outbox", "recipients", "tracking", "webhooks",
 ]  # fmt: skip

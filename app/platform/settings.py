@@ -48,6 +48,10 @@ class Settings(BaseSettings):
     )
     rate_limit_per_minute: int = Field(default=6000, ge=1, description="API requests per key and minute")
 
+    require_approved_domains: bool = Field(
+        default=False, description="a From domain that is not approved stops the mailing instead of warning (D6)"
+    )
+
     catcher_maildir: Path | None = Field(default=None, description="set in embedded mode only: shows /dev/mail")
     log_level: str = "INFO"
 

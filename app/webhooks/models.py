@@ -24,6 +24,7 @@ class EventType(StrEnum):
     ADDRESS_BLOCKED = "address.blocked"
     ADDRESS_UNBLOCKED = "address.unblocked"
     IMPORT_FINISHED = "import.finished"
+    SENDING_DOMAIN_CHANGED = "sending_domain.changed"
 
 
 class Event(SQLModel, table=True):
