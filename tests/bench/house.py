@@ -47,9 +47,9 @@ class House:
         environment = {f"BUDSTIKKE_{key.upper()}": value for key, value in {**self.values, **changes}.items()}
         return Child(name=name, argv=[sys.executable, "-m", *module], env=environment, cwd=ROOT)
 
-    def workers(self, number: int, *, smtp_url: str) -> list[Child]:
-        """Return worker processes that send to the given server."""
-        return [self.python(f"worker-{index + 1}", "workers", smtp_url=smtp_url) for index in range(number)]
+    def workers(self, number: int, *, smtp_url: str, first: int = 1) -> list[Child]:
+        """Return worker processes that send to the given server, numbered from `first`."""
+        return [self.python(f"worker-{first + index}", "workers", smtp_url=smtp_url) for index in range(number)]
 
     def last_words(self, name: str) -> str:
         """Return the end of a process's log."""

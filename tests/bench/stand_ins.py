@@ -11,13 +11,13 @@ from tests.bench.tools import Clicked, SmtpTools
 _USER_AGENT = b"Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0"
 
 
-def smtp_tools(sink: Service) -> SmtpTools:
+def smtp_tools(sink: Service, *, through: int | None = None) -> SmtpTools:
     """Return a source for the sink that sends one message after another."""
     host, _, port = sink.url.rpartition("/")[2].rpartition(":")
 
     def send_all(messages: int, octets: int) -> None:
         message = b"Subject: stand-in\r\n\r\n" + b"a line of the stand-in\r\n" * (octets // 24)
-        with smtplib.SMTP(host, int(port), timeout=10) as server:
+        with smtplib.SMTP(host, through or int(port), timeout=10) as server:
             for number in range(messages):
                 server.sendmail("stand-in@example.com", f"{number}@example.com", message)
 

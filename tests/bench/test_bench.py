@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 
 from app.embedded.catcher import prepare_catcher
-from tests.bench import a03_bulk, p01_send, p06_click, p08_import, p09_populate
+from tests.bench import (
+    a03_bulk,
+    latency,
+    p01_send,
+    p04_two_workers,
+    p05_growth,
+    p06_click,
+    p08_import,
+    p09_populate,
+    p12_memory,
+)
 from tests.bench.__main__ import main, targets
 from tests.bench.house import fresh_house
 from tests.bench.measuring import BASELINE, OURS, Measured, Run, Target, details_of, summarise, table_of, write
@@ -34,6 +44,29 @@ async def test_a_send_is_measured_and_every_message_arrives(house):
     assert len(caught) == 400
     tracked = [file for file in caught if file.read_bytes().count(b"/c/") >= LINKS]
     assert len(tracked) == 200
+
+
+@pytest.mark.parametrize(
+    ("measure", "settings"),
+    [
+        (p04_two_workers.measure_with, {"messages": 20}),
+        (p05_growth.measure_with, {"messages": 20, "few": 5, "times": 2}),
+        (p12_memory.measure_with, {"messages": 20, "few": 5}),
+        (latency.measure_with, {"messages": 20, "seconds": 0.01}),
+    ],
+    ids=["P4", "P5", "P12", "latency"],
+)
+async def test_other_sends_are_measured(house, measure, settings):
+    def tools(**through):
+        return smtp_tools(prepare_catcher(house.directory), **through)
+
+    takes_a_maker = measure in (p04_two_workers.measure_with, latency.measure_with)
+    measured = await measure(house, tools if takes_a_maker else tools(), runs=1, **settings)
+
+    baseline, ours = measured.runs
+    assert (baseline.side, ours.side) == (BASELINE, OURS)
+    assert ours.value > 0
+    assert ours.peak_rss_mb > 0
 
 
 async def test_clicks_are_measured_and_none_is_lost(house):

@@ -17,7 +17,7 @@ from tests.bench.processes import run_program
 _WHERE = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])  # Debian's place for daemons
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _INSTALL = ("apt-get", "install", "--yes", "--no-install-recommends")
-_CONNECTIONS = 20  # of smtp-source, as many as one of our workers opens by default
+SOURCE_CONNECTIONS = 20  # of smtp-source, as many as one of our workers opens by default
 
 
 class MissingProgramError(BenchError):
@@ -88,19 +88,19 @@ def _no_daemons() -> Iterator[None]:
         _POLICY.unlink()
 
 
-def postfix() -> SmtpTools:
-    """Return Postfix's smtp-sink and smtp-source."""
+def postfix(*, through: int | None = None) -> SmtpTools:
+    """Return Postfix's smtp-sink and smtp-source; `through` is the port that the source sends to, if it is another."""
     sink, source = (find_program(name, package="postfix") for name in ("smtp-sink", "smtp-source"))
     port = free_port()
     account = ["-u", "nobody"] if os.geteuid() == 0 else []
     child = Child(
-        name="smtp-sink", argv=[sink, *account, f"127.0.0.1:{port}", "1000"], ready=lambda: listening(port)
+        name=f"smtp-sink-{port}", argv=[sink, *account, f"127.0.0.1:{port}", "1000"], ready=lambda: listening(port)
     )  # 1000 is the backlog of its socket
 
     async def send(messages: int, octets: int) -> None:
         # -d keeps its connections, as we do; without it smtp-source is a third slower.
-        load = ["-d", "-s", str(_CONNECTIONS), "-m", str(messages), "-l", str(octets)]
-        await run_program(source, *load, f"127.0.0.1:{port}", within=600)
+        load = ["-d", "-s", str(SOURCE_CONNECTIONS), "-m", str(messages), "-l", str(octets)]
+        await run_program(source, *load, f"127.0.0.1:{through or port}", within=600)
 
     return SmtpTools(sink=Service(f"smtp://127.0.0.1:{port}", child), source=send)
 
