@@ -29,6 +29,7 @@ from app.content.routes import routes as content_routes
 from app.domains.routes import routes as domain_routes
 from app.folders.routes import routes as folder_routes
 from app.mailings.routes import routes as mailing_routes
+from app.mailings.schedule_routes import routes as schedule_routes
 from app.mailings.verb_routes import routes as verb_routes
 from app.pages.routes import routes as page_routes
 from app.platform.api_key_routes import routes as api_key_routes
@@ -80,6 +81,7 @@ ROUTERS = (
     domain_routes,
     content_routes,
     mailing_routes,
+    schedule_routes,
     verb_routes,
     export_routes,
     recipient_routes,

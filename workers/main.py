@@ -21,7 +21,7 @@ from app.platform.settings import Settings
 from app.platform.telemetry import log, set_up_logging
 from app.platform.tokens import TokenKey
 from workers.context import Context, JobFunction, run_job
-from workers.jobs import bounces, consents, exports, imports, sending, unsubscribing, webhooks
+from workers.jobs import bounces, consents, exports, imports, preparing, sending, unsubscribing, webhooks
 from workers.relay import relay
 from workers.watch import watch
 
@@ -33,7 +33,7 @@ CLOSE_SECONDS = 2.0
 JOBS: dict[str, JobFunction] = {
     Job.IMPORT_RUN: imports.run_import,
     Job.IMPORT_EXPIRE: imports.expire_import,
-    Job.MAILING_PREPARE: sending.prepare_mailing,
+    Job.MAILING_PREPARE: preparing.prepare_mailing,
     Job.LIST_UPDATE: sending.update_list,
     Job.LIST_EXPORT: exports.export_list,
     Job.DISPATCH_SEND: sending.send_dispatch,

@@ -1,6 +1,6 @@
 """The watch: every two seconds, each worker mends what crashes left behind and moves on what became due.
 
-Cheap when there is nothing to do: a look into the journal directory, one UPDATE on leases, one SELECT of mailings.
+Cheap when there is nothing to do: a look into the journal directory, one UPDATE on leases, two SELECTs of mailings.
 """
 
 import asyncio
@@ -9,7 +9,10 @@ from sqlalchemy import text
 
 from app.delivery.service import recover
 from app.mailings import queries, service
+from app.mailings.schedule import start_due as start_scheduled
+from app.mailings.schedule_queries import due_mailings
 from app.platform.actor import Actor, acts
+from app.platform.clock import now
 from app.platform.db import DATABASE_AWAY, is_away
 from app.platform.idempotency import forget_expired
 from app.platform.outbox import Job, enqueue
@@ -29,7 +32,7 @@ async def watch(context: Context) -> None:
     """Watch until cancelled; a database that is away only delays it."""
     looks = 0
     while True:
-        often = (recover_dead, move_on, tell_webhooks)
+        often = (start_due, recover_dead, move_on, tell_webhooks)
         steps = often if looks % LOOKS_AN_HOUR else (*often, tidy, expire_consents)
         looks += 1
         for step in steps:
@@ -67,6 +70,20 @@ async def expire_consents(context: Context) -> None:
 async def recover_dead(context: Context) -> None:
     """Take over what dead senders left."""
     await recover(context.database, context.settings)
+
+
+async def start_due(context: Context) -> None:
+    """Start scheduled mailings whose time has come, or let them expire (D27)."""
+    async with context.database.begin() as session:
+        mailing_ids = await due_mailings(session, at=now())
+    for mailing_id in mailing_ids:
+        try:
+            async with context.database.begin() as session:
+                await start_scheduled(session, mailing_id=mailing_id)
+        except Exception as error:
+            if is_away(error):
+                raise
+            log.error("watch.failed", mailing_id=mailing_id, exc_info=error)  # the others are due all the same
 
 
 async def move_on(context: Context) -> None:

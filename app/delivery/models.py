@@ -42,3 +42,7 @@ class Chunk(SQLModel, table=True):
     lease_until: datetime | None = moment(nullable=True)
     window_end: int = Field(description="the last seq the present owner may start; first_seq - 1 when none")
     done_at: datetime | None = moment(nullable=True)
+    not_before: datetime | None = moment(nullable=True)
+    """When it may be leased: the time its recipients' clocks must show (D27). Null: at once."""
+    send_before: datetime | None = moment(nullable=True)
+    """Unless it was leased once by then, it is not sent any more."""

@@ -28,14 +28,18 @@ _CUT_CHUNKS = text("""
     FROM reach, generate_series(reach.cut + 1, reach.seq, :size) AS first
 """).bindparams(sa.bindparam("size", value=CHUNK_SIZE))
 
-_CLAIM = text("""
-    -- Leases the next chunk that nobody holds, by chunk_open_idx. Its window is closed: nothing may be started before a
-    -- flush has opened one. SKIP LOCKED, so that senders never wait for each other.
+_DUE = """
+    (not_before IS NULL OR not_before <= now()) AND (send_before IS NULL OR send_before > now() OR epoch > 0)
+"""  # whether the time of a chunk has come, and is not over (D27); one that was begun is seen through
+
+_CLAIM = text(f"""
+    -- Leases the next due chunk that nobody holds, by chunk_open_idx. Its window is closed: nothing may be started
+    -- before a flush has opened one. SKIP LOCKED, so that senders never wait for each other.
     UPDATE chunk SET owner = :owner, epoch = epoch + 1, window_end = first_seq - 1,
                      lease_until = now() + make_interval(secs => :lease)
     WHERE (dispatch_id, number) IN (
         SELECT dispatch_id, number FROM chunk
-        WHERE dispatch_id = :dispatch_id AND done_at IS NULL AND owner IS NULL
+        WHERE dispatch_id = :dispatch_id AND done_at IS NULL AND owner IS NULL AND {_DUE}
         ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED
     )
     RETURNING number, epoch, first_seq, last_seq
@@ -175,9 +179,11 @@ _REQUEUE_UNCONFIRMED = text(
     _REQUEUE.format(which="r.status = 'unconfirmed' AND r.attempts < 5 AND r.email_key IS NOT NULL")
 )
 
-_OPEN_CHUNKS = text("""
-    -- How many chunks of a dispatch are not done, and how many of them nobody holds (chunk_open_idx).
-    SELECT count(*) AS open, count(*) FILTER (WHERE owner IS NULL) AS free
+_OPEN_CHUNKS = text(f"""
+    -- How many chunks of a dispatch are not done, how many of them nobody holds though they are due, and how many were
+    -- not begun in time (chunk_open_idx).
+    SELECT count(*) AS open, count(*) FILTER (WHERE owner IS NULL AND {_DUE}) AS free,
+           count(*) FILTER (WHERE owner IS NULL AND epoch = 0 AND send_before <= now()) AS late
     FROM chunk WHERE dispatch_id = :dispatch_id AND done_at IS NULL
 """)
 
@@ -258,7 +264,6 @@ async def requeue_unconfirmed(session: AsyncSession, *, dispatch_id: int) -> int
     return int((await session.exec(_REQUEUE_UNCONFIRMED, params={"dispatch_id": dispatch_id})).rowcount)  # type: ignore[call-overload]
 
 
-async def count_open_chunks(session: AsyncSession, *, dispatch_id: int) -> tuple[int, int]:
-    """Return how many chunks are not done, and how many of them nobody holds."""
-    row = (await session.exec(_OPEN_CHUNKS, params={"dispatch_id": dispatch_id})).one()  # type: ignore[call-overload]
-    return row.open, row.free
+async def count_open_chunks(session: AsyncSession, *, dispatch_id: int) -> Any:
+    """Return (open: chunks that are not done, free: due and held by nobody, late: not begun in time)."""
+    return (await run(session, _OPEN_CHUNKS, dispatch_id=dispatch_id)).one()

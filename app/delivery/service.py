@@ -10,6 +10,8 @@ from app.content.compiled import CompiledMessage
 from app.delivery import queries
 from app.delivery.journal import DeadJournal, Entry, read_dead, recovery_lock
 from app.delivery.models import Dispatch
+from app.delivery.part_queries import expire_chunks
+from app.delivery.parts import Part, cut_parts
 from app.delivery.plan import Plan
 from app.delivery.replies import Outcome
 from app.delivery.results import Retries
@@ -25,13 +27,25 @@ TAKEOVER_GRACE = 10.0  # seconds past a lease's end: its sender's own clock stop
 
 
 async def freeze(
-    session: AsyncSession, *, mailing_id: int, compiled: CompiledMessage, link_ids: Sequence[int], senders: int
+    session: AsyncSession,
+    *,
+    mailing_id: int,
+    compiled: CompiledMessage,
+    link_ids: Sequence[int],
+    senders: int,
+    parts: Sequence[Part] = (),
 ) -> Dispatch:
-    """Make the plan of a send: nothing of it changes any more. Its chunks are cut and its senders enqueued."""
+    """Make the plan of a send: nothing of it changes any more. Its chunks are cut and its senders enqueued.
+
+    With `parts`, each part's chunks wait for its time (D27).
+    """
     dispatch = Dispatch(mailing_id=mailing_id, compiled=compiled.to_dict(), link_ids=list(link_ids))
     session.add(dispatch)
     await session.flush()
-    await queries.cut_chunks(session, dispatch_id=dispatch.id)
+    if parts:
+        await cut_parts(session, dispatch=dispatch, parts=parts)
+    else:
+        await queries.cut_chunks(session, dispatch_id=dispatch.id)
     await enqueue_senders(session, dispatch_id=dispatch.id, senders=senders)
     return dispatch
 
@@ -95,20 +109,27 @@ async def halt(session: AsyncSession, *, mailing_id: int) -> None:
         dispatch.halted_at = now()
 
 
-async def resume(session: AsyncSession, *, mailing_id: int, senders: int) -> None:
-    """Go on exactly where sending stopped (D29)."""
+async def resume(session: AsyncSession, *, mailing_id: int, senders: int) -> bool:
+    """Go on exactly where sending stopped (D29); return whether there is anything to go on with."""
     dispatch = await queries.find_dispatch(session, mailing_id=mailing_id)
-    if dispatch is not None:
-        dispatch.halted_at = None
-        await enqueue_senders(session, dispatch_id=dispatch.id, senders=senders)
+    if dispatch is None:
+        return False
+    dispatch.halted_at = None
+    await enqueue_senders(session, dispatch_id=dispatch.id, senders=senders)
+    return True
 
 
 async def keep_going(session: AsyncSession, *, mailing_id: int, resend_unconfirmed: bool, settings: Settings) -> bool:
-    """Bring due retries back, see that free chunks have senders; return whether all of the dispatch is done."""
+    """Bring due retries back, see that free chunks have senders; return whether all of the dispatch is done.
+
+    Chunks that wait for their time need no sender until then; those whose time is over are given up (D27).
+    """
     dispatch = await queries.find_dispatch(session, mailing_id=mailing_id)
     if dispatch is None or dispatch.halted_at is not None:
         return False
-    open_chunks, free = await queries.count_open_chunks(session, dispatch_id=dispatch.id)
+    chunks = await queries.count_open_chunks(session, dispatch_id=dispatch.id)
+    if chunks.late and await expire_chunks(session, dispatch_id=dispatch.id):
+        chunks = await queries.count_open_chunks(session, dispatch_id=dispatch.id)
     tallies = await read_tallies(session, mailing_id=mailing_id)
     again = 0
     if tallies.get("deferred") and (dispatch.look_again_at is None or dispatch.look_again_at <= now()):
@@ -116,14 +137,14 @@ async def keep_going(session: AsyncSession, *, mailing_id: int, resend_unconfirm
         dispatch.look_again_at = now() + _look_interval(settings)
     if resend_unconfirmed and tallies.get("unconfirmed"):
         again += await queries.requeue_unconfirmed(session, dispatch_id=dispatch.id)
-    if not open_chunks and tallies.get("ready"):
+    if not chunks.open and tallies.get("ready"):
         again += await queries.requeue_ready(session, dispatch_id=dispatch.id)
     if again:
         await queries.cut_chunks(session, dispatch_id=dispatch.id)
-        open_chunks, free = await queries.count_open_chunks(session, dispatch_id=dispatch.id)
-    if free:
-        await enqueue_senders(session, dispatch_id=dispatch.id, senders=min(settings.senders, free))
-    return not (open_chunks or tallies.get("deferred"))
+        chunks = await queries.count_open_chunks(session, dispatch_id=dispatch.id)
+    if chunks.free:
+        await enqueue_senders(session, dispatch_id=dispatch.id, senders=min(settings.senders, chunks.free))
+    return not (chunks.open or tallies.get("deferred"))
 
 
 def _look_interval(settings: Settings) -> timedelta:

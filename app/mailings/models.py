@@ -42,7 +42,10 @@ class UnconfirmedPolicy(StrEnum):
 class Mailing(Row, table=True):
     """One send-out: type, setup, content, options and state."""
 
-    __table_args__ = (sa.Index("mailing_draft_idx", "id", postgresql_where=sa.text("state = 'draft'")),)
+    __table_args__ = (
+        sa.Index("mailing_draft_idx", "id", postgresql_where=sa.text("state IN ('draft', 'scheduled')")),
+        sa.Index("mailing_scheduled_idx", "starts_at", postgresql_where=sa.text("state = 'scheduled'")),
+    )
 
     type: MailingType = choice(MailingType, name="type", default=MailingType.EMAIL)
     name: str
@@ -80,6 +83,18 @@ class Mailing(Row, table=True):
     started_at: datetime | None = moment(nullable=True)
     finished_at: datetime | None = moment(nullable=True)
     prepare_operation_id: int | None = reference("operation.id", on_delete="SET NULL", nullable=True)
+    send_at: datetime | None = moment(nullable=True)
+    """When it is to be sent (D27); in recipients' own time, what the clocks of `time_zone` show then."""
+    send_before: datetime | None = moment(nullable=True)
+    starts_at: datetime | None = moment(nullable=True)
+    """When preparing begins: `send_at`, or when it is that in the first time zone on earth."""
+    time_zone: str | None = Field(default=None, description="IANA; of the schedule")
+    recipient_local_time: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
+
+    def forget_schedule(self) -> None:
+        """Take the schedule away: it was unscheduled, started by hand, or turned out not to be ready."""
+        self.send_at = self.send_before = self.starts_at = self.time_zone = None
+        self.recipient_local_time = False
 
 
 class TestMessage(Row, table=True):

@@ -7,8 +7,10 @@ from app.content.compiler import MessageSource, compile_message
 from app.content.headers import HeaderError, UnsendableAddressError
 from app.content.merge_tags import MergeTagError
 from app.mailings.composing import Composer, source_of
+from app.mailings.errors import NotReady
 from app.mailings.models import Mailing
 from app.mailings.schemas import Readiness, Remark, Step, StepName, StepState
+from app.platform.errors import InvalidField
 from app.recipients import queries as recipient_queries
 from app.recipients.models import RecipientStatus
 from app.recipients.schemas import ListCounts
@@ -31,6 +33,21 @@ async def judge(session: AsyncSession, *, mailing: Mailing, composer: Composer) 
     ready = all(step.state is StepState.COMPLETE for step in steps)
     confirm = Step(step=StepName.CONFIRM, state=StepState.COMPLETE if ready else StepState.NOT_STARTED, remarks=[])
     return Readiness(ready=ready, steps=[*steps, confirm], recipients=counts)
+
+
+async def check_ready(session: AsyncSession, *, mailing: Mailing, composer: Composer) -> None:
+    """Raise NotReady with every problem named, if there is any (D26)."""
+    readiness = await judge(session, mailing=mailing, composer=composer)
+    if readiness.ready:
+        return
+    problems = [
+        InvalidField(pointer=f"#/{step.step.value}", detail=remark.detail)
+        for step in readiness.steps
+        if step.state is not StepState.COMPLETE
+        for remark in step.remarks
+        if remark.severity == "problem"
+    ]
+    raise NotReady("The mailing is incomplete; see its readiness.", errors=problems)
 
 
 def _step(name: StepName, remarks: list[Remark], *, started: bool) -> Step:

@@ -168,6 +168,14 @@ class MailingOut(BaseModel):
     update_list_when_sending: bool
     unconfirmed_policy: UnconfirmedPolicy
     list_updated_at: datetime | None = Field(description="null: the list is behind its sources")
+    send_at: datetime | None = Field(
+        description="When it is to be sent; with `recipient_local_time`, what clocks in `time_zone` show then is meant"
+    )
+    send_before: datetime | None = Field(description="What has not begun by then is not sent any more")
+    time_zone: str | None = Field(description="IANA, of the schedule; its times here are in UTC")
+    recipient_local_time: bool
+    starts_at: datetime | None = Field(description="When preparing begins, or began, by the schedule")
+    prepare_operation_id: int | None = Field(description="The operation that prepares it, or did last")
     version: int
     created_at: datetime
     updated_at: datetime

@@ -7,18 +7,19 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app.consent.blocked import blocked_addresses
 from app.content.service import check_content, read_template
 from app.delivery import service as delivery
+from app.delivery.parts import LocalTime, part_recipients
 from app.mailings import queries
 from app.mailings.composing import Composer, compile_mailing
-from app.mailings.errors import BlockedTestAddress, NotReady
+from app.mailings.errors import BlockedTestAddress
 from app.mailings.models import Mailing, MailingState, TestMessage, UnconfirmedPolicy
 from app.mailings.options import check_options
-from app.mailings.readiness import judge
+from app.mailings.readiness import check_ready
 from app.mailings.references import ASSOCIATION, check_references, forget_missing
-from app.mailings.schemas import MessageTest, Readiness, StepState
-from app.mailings.states import check_editable, move
+from app.mailings.schemas import MessageTest
+from app.mailings.states import check_editable, check_sources_open, move
 from app.platform.clock import now
 from app.platform.errors import Invalid, InvalidField
-from app.platform.operations import Operation, open_operation
+from app.platform.operations import Operation, OperationState, close_operation, open_operation
 from app.platform.outbox import Job, enqueue
 from app.platform.settings import Settings
 from app.recipients import queries as recipient_queries
@@ -64,7 +65,7 @@ async def _add(session: AsyncSession, mailing: Mailing) -> Mailing:
     await session.flush()
     await session.refresh(mailing)
     if await _keep_association(session, mailing):
-        await _list_is_behind(session, mailing)
+        await list_is_behind(session, mailing)
     return mailing
 
 
@@ -76,7 +77,8 @@ async def copy_mailing(session: AsyncSession, *, mailing_id: int) -> Mailing:
     source = await read_mailing(session, mailing_id=mailing_id)
     kept = {
         "state", "state_reason", "version", "id", "created_at", "updated_at", "started_at", "finished_at",
-        "list_updated_at", "prepare_operation_id",
+        "list_updated_at", "prepare_operation_id", "send_at", "send_before", "starts_at", "time_zone",
+        "recipient_local_time",
     }  # fmt: skip
     fields = source.model_dump(exclude=kept) | {"name": f"{source.name} (copy)"[:200]}
     await forget_missing(session, fields)
@@ -99,7 +101,7 @@ async def change_setup(session: AsyncSession, *, mailing: Mailing, fields: dict[
     check_options(mailing, changed=fields.keys())
     associated = bool(fields.keys() & ASSOCIATION) and await _keep_association(session, mailing)
     if associated or fields.keys() & SETUP_FIELDS_OF_LIST:
-        await _list_is_behind(session, mailing)
+        await list_is_behind(session, mailing)
     return await _touch(session, mailing)
 
 
@@ -130,22 +132,22 @@ async def _touch(session: AsyncSession, mailing: Mailing) -> Mailing:
 
 
 async def add_source(session: AsyncSession, *, mailing: Mailing, source: Source, recorded_by: str) -> MailingSource:
-    """Add a source to a draft; the list follows, in the background when it is large (D17)."""
-    check_editable(mailing)
+    """Add a source until sending starts; the list follows, in the background when it is large (D17)."""
+    check_sources_open(mailing)
     if isinstance(source, AddressesSourceIn):
         added = await recipients.add_addresses(session, mailing_id=mailing.id, pasted=source, recorded_by=recorded_by)
     else:
         what = source.model_dump(exclude={"kind"})
         added = await recipients.add_source(session, mailing_id=mailing.id, **what)
-    await _list_is_behind(session, mailing)
+    await list_is_behind(session, mailing)
     return added
 
 
 async def remove_source(session: AsyncSession, *, mailing: Mailing, source_id: int) -> None:
-    """Remove a source from a draft; the list follows, in the background when it is large."""
-    check_editable(mailing)
+    """Remove a source until sending starts; the list follows, in the background when it is large."""
+    check_sources_open(mailing)
     await recipients.remove_source(session, mailing_id=mailing.id, source_id=source_id)
-    await _list_is_behind(session, mailing)
+    await list_is_behind(session, mailing)
 
 
 async def _keep_association(session: AsyncSession, mailing: Mailing) -> bool:
@@ -154,7 +156,7 @@ async def _keep_association(session: AsyncSession, mailing: Mailing) -> bool:
     )
 
 
-async def _list_is_behind(session: AsyncSession, mailing: Mailing) -> None:
+async def list_is_behind(session: AsyncSession, mailing: Mailing) -> None:
     """Have the list follow its sources and rules: at once while it is small, else in a job."""
     mailing.list_updated_at = None
     await session.flush()
@@ -166,7 +168,7 @@ async def _list_is_behind(session: AsyncSession, mailing: Mailing) -> None:
 
 async def request_list_update(session: AsyncSession, *, mailing: Mailing) -> Operation:
     """Have the sources evaluated again; the operation's result says how many were added, removed, changed (D23)."""
-    check_editable(mailing)
+    check_sources_open(mailing)
     operation = await open_operation(session, kind="update-list")
     await enqueue(session, Job.LIST_UPDATE, mailing=mailing.id, operation=operation.id)
     return operation
@@ -198,36 +200,44 @@ async def update_list(session: AsyncSession, *, mailing: Mailing, membership: bo
 async def send(session: AsyncSession, *, mailing_id: int, composer: Composer) -> Operation:
     """Begin to send: the mailing becomes *preparing*, and a job freezes it (D26-D28).
 
-    Raises IllegalTransition, or NotReady with every problem named.
+    A schedule is over with that: whoever sends by hand means now, and everyone. Raises IllegalTransition, or NotReady
+    with every problem named.
     """
     mailing = await read_mailing(session, mailing_id=mailing_id, lock=True)
-    move(mailing, "send")
-    readiness = await judge(session, mailing=mailing, composer=composer)
-    if not readiness.ready:
-        raise NotReady("The mailing is incomplete; see its readiness.", errors=_problems(readiness))
+    expired = mailing.state is MailingState.EXPIRED
+    operation = await prepare(session, mailing=mailing)
+    await check_ready(session, mailing=mailing, composer=composer)
+    mailing.forget_schedule()
+    if expired:  # nobody kept its list
+        mailing.list_updated_at = None
+    return operation
+
+
+async def prepare(session: AsyncSession, *, mailing: Mailing, verb: str = "send") -> Operation:
+    """Have a mailing prepared, whose row is locked; raises IllegalTransition."""
+    move(mailing, verb)
     operation = await open_operation(session, kind="prepare-mailing")
     mailing.prepare_operation_id = operation.id
     await enqueue(session, Job.MAILING_PREPARE, mailing=mailing.id, operation=operation.id)
     return operation
 
 
-def _problems(readiness: Readiness) -> list[InvalidField]:
-    return [
-        InvalidField(pointer=f"#/{step.step.value}", detail=remark.detail)
-        for step in readiness.steps
-        if step.state is not StepState.COMPLETE
-        for remark in step.remarks
-        if remark.severity == "problem"
-    ]
+async def begin(session: AsyncSession, *, mailing: Mailing, composer: Composer, local: LocalTime | None = None) -> bool:
+    """Freeze a prepared mailing into a dispatch and start its senders; raises NotReady.
 
-
-async def begin(session: AsyncSession, *, mailing: Mailing, composer: Composer) -> None:
-    """Freeze a prepared mailing into a dispatch and start its senders."""
+    With `local`, each recipient's own clock is to show that time (D27); False when it is too late for everyone.
+    """
+    await check_ready(session, mailing=mailing, composer=composer)
+    parts = await part_recipients(session, mailing_id=mailing.id, local=local) if local else []
+    if parts and all(part.is_late() for part in parts):
+        return False
     compiled, link_ids = await compile_mailing(session, mailing=mailing, composer=composer, frozen=True)
     await delivery.freeze(
-        session, mailing_id=mailing.id, compiled=compiled, link_ids=link_ids, senders=composer.settings.senders
-    )
+        session, mailing_id=mailing.id, compiled=compiled, link_ids=link_ids, senders=composer.settings.senders,
+        parts=parts,
+    )  # fmt: skip
     move(mailing, "begin")
+    return True
 
 
 async def stop(session: AsyncSession, *, mailing_id: int, reason: str) -> Mailing:
@@ -239,17 +249,22 @@ async def stop(session: AsyncSession, *, mailing_id: int, reason: str) -> Mailin
 
 
 async def start(session: AsyncSession, *, mailing_id: int, settings: Settings) -> Mailing:
-    """Go on exactly where sending stopped (D29)."""
+    """Go on exactly where sending stopped (D29); a mailing that failed before it was frozen is prepared again."""
     mailing = await read_mailing(session, mailing_id=mailing_id, lock=True)
-    move(mailing, "start")
-    await delivery.resume(session, mailing_id=mailing_id, senders=settings.senders)
+    frozen = await delivery.resume(session, mailing_id=mailing_id, senders=settings.senders)
+    if frozen or mailing.state is not MailingState.FAILED:
+        move(mailing, "start")
+    else:
+        await prepare(session, mailing=mailing, verb="prepare")
     return mailing
 
 
 async def cancel(session: AsyncSession, *, mailing_id: int) -> Mailing:
-    """Cancel a mailing for good; what was sent stays sent."""
+    """Cancel a mailing for good; what was sent stays sent, and preparing it ends."""
     mailing = await read_mailing(session, mailing_id=mailing_id, lock=True)
     move(mailing, "cancel")
+    if mailing.prepare_operation_id is not None:
+        await close_operation(session, operation_id=mailing.prepare_operation_id, state=OperationState.CANCELLED)
     await delivery.halt(session, mailing_id=mailing_id)
     return mailing
 
@@ -263,9 +278,9 @@ async def stop_for_fault(session: AsyncSession, *, mailing_id: int, words: str) 
 
 
 async def fail(session: AsyncSession, *, mailing_id: int, reason: str) -> None:
-    """Give up sending because of a fault in the system; `start` goes on where it stopped (D28)."""
+    """Give up because of a fault in the system; `start` goes on where it stopped (D28)."""
     mailing = await read_mailing(session, mailing_id=mailing_id, lock=True)
-    if mailing.state is MailingState.SENDING:
+    if mailing.state in (MailingState.PREPARING, MailingState.SENDING):
         move(mailing, "fail", reason=reason)
         await delivery.halt(session, mailing_id=mailing_id)
 

@@ -50,7 +50,8 @@ async def send_mailing(
 ) -> OperationOut:
     """Send the mailing. The operation prepares it (populates and freezes the list); then it is *sending*.
 
-    Refused while anything is incomplete, with every problem named.
+    Starts a scheduled mailing early, and one that expired late: now, for everyone. Refused while anything is
+    incomplete, with every problem named. Cancelling the operation makes the mailing a draft again.
     """
     return accepted(await service.send(session, mailing_id=mailing_id, composer=composer), response)
 
@@ -71,7 +72,7 @@ async def stop_mailing(caller: MailingsSend, session: Session, mailing_id: int, 
 async def start_mailing(
     caller: MailingsSend, session: Session, mailing_id: int, request: Request, response: Response
 ) -> MailingOut:
-    """Go on exactly where the mailing stopped."""
+    """Go on exactly where the mailing stopped, or failed; one that failed while it was prepared is prepared again."""
     return tagged(await service.start(session, mailing_id=mailing_id, settings=request.app.state.settings), response)
 
 
@@ -80,7 +81,10 @@ async def start_mailing(
     summary="Cancel a mailing",
 )  # fmt: skip
 async def cancel_mailing(caller: MailingsWrite, session: Session, mailing_id: int, response: Response) -> MailingOut:
-    """Cancel a draft, a mailing in preparation, or a stopped one, for good."""
+    """Cancel a mailing for good: a draft, or one that is scheduled, in preparation, stopped or failed.
+
+    One that is being sent has to be stopped first.
+    """
     return tagged(await service.cancel(session, mailing_id=mailing_id), response)
 
 

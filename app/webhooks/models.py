@@ -25,6 +25,17 @@ class EventType(StrEnum):
     ADDRESS_UNBLOCKED = "address.unblocked"
     IMPORT_FINISHED = "import.finished"
     SENDING_DOMAIN_CHANGED = "sending_domain.changed"
+    MAILING_SCHEDULED = "mailing.scheduled"
+    MAILING_UNSCHEDULED = "mailing.unscheduled"
+    MAILING_PREPARING = "mailing.preparing"
+    MAILING_NOT_STARTED = "mailing.not_started"
+    MAILING_STARTED = "mailing.started"
+    MAILING_STOPPED = "mailing.stopped"
+    MAILING_RESUMED = "mailing.resumed"
+    MAILING_FINISHED = "mailing.finished"
+    MAILING_EXPIRED = "mailing.expired"
+    MAILING_CANCELLED = "mailing.cancelled"
+    MAILING_FAILED = "mailing.failed"
 
 
 class Event(SQLModel, table=True):

@@ -1,4 +1,4 @@
-"""From `send` to the last result: list updates, preparing, sending, tests."""
+"""List updates, sending, tests."""
 
 from collections.abc import Sequence
 
@@ -17,13 +17,9 @@ from app.delivery.smtp.account import parse_smtp_url
 from app.delivery.windows import boot_seconds
 from app.mailings import queries, service
 from app.mailings.composing import Composer, render_test
-from app.mailings.errors import NotReady
-from app.mailings.models import Mailing, MailingState
-from app.mailings.states import move
+from app.mailings.states import SOURCES_OPEN
 from app.platform.errors import Problem
-from app.platform.operations import OperationState, advance, close_operation
-from app.recipients.models import RecipientStatus
-from app.recipients.service import count_list
+from app.platform.operations import OperationState, close_operation
 from workers.context import Context, JobRun
 
 TURN_SECONDS = 60.0  # a sender leaves the rest to others after this long, so that many mailings get their turns
@@ -34,12 +30,12 @@ def _composer(context: Context) -> Composer:
 
 
 async def update_list(context: Context, run: JobRun) -> None:
-    """Bring a draft's list in line with its sources; with an operation, report what changed (D23)."""
+    """Bring a list in line with its sources until sending starts; with an operation, report what changed (D23)."""
     operation_id = run.args.get("operation")
     async with context.database.begin() as session:
         mailing = await queries.find_mailing(session, mailing_id=run.args["mailing"], lock=True)
         result, error, state = None, None, OperationState.CANCELLED
-        if mailing is not None and mailing.state is MailingState.DRAFT:
+        if mailing is not None and mailing.state in SOURCES_OPEN:
             try:
                 change = await service.update_list(session, mailing=mailing)
             except Problem as problem:  # criteria that do not fit any more: the list stays as it is, and behind
@@ -50,76 +46,6 @@ async def update_list(context: Context, run: JobRun) -> None:
         if operation_id is not None:
             await close_operation(session, operation_id=operation_id, state=state, result=result, error=error)
         await run.finish(session)
-
-
-async def prepare_mailing(context: Context, run: JobRun) -> None:
-    """Populate the list one last time and freeze the mailing; what stands in the way makes it a draft again."""
-    try:
-        await _prepare(context, run)
-    except Exception:
-        if run.is_last:
-            async with context.database.begin() as session:
-                mailing = await _preparing(session, run.args["mailing"])
-                detail = "It could not be prepared: a fault in the system, see its log."
-                await _abandon(session, mailing, run.args["operation"], detail=detail)
-        raise
-
-
-async def _prepare(context: Context, run: JobRun) -> None:
-    mailing_id, operation_id = run.args["mailing"], run.args["operation"]
-    async with context.database.begin() as session:
-        mailing = await _preparing(session, mailing_id)
-        if mailing is not None:
-            membership = mailing.update_list_when_sending or mailing.list_updated_at is None
-            try:
-                await service.update_list(session, mailing=mailing, membership=membership)
-            except Problem as problem:  # better no list than a wrong one
-                await _abandon(session, mailing, operation_id, detail=problem.detail)
-                await run.finish(session)
-                return
-            ready = await _count_ready(session, mailing_id)
-            cancelled = await advance(session, operation_id=operation_id, done=0, total=ready)
-    async with context.database.begin() as session:
-        mailing = await _preparing(session, mailing_id) if mailing else None
-        if mailing is not None and membership:
-            # Whoever withdrew while the list was populated found no line to take out; now there are lines (D47).
-            await service.update_list(session, mailing=mailing, membership=False)
-            ready = await _count_ready(session, mailing_id)
-        if mailing is None or cancelled:
-            await _abandon(session, mailing, operation_id, detail=None)
-        elif not ready:
-            await _abandon(session, mailing, operation_id, detail="Nobody on the list may get this mailing.")
-        else:
-            await _freeze(session, context, mailing, operation_id, ready)
-        await run.finish(session)
-
-
-async def _count_ready(session: AsyncSession, mailing_id: int) -> int:
-    return (await count_list(session, mailing_id=mailing_id)).by_status[RecipientStatus.READY]
-
-
-async def _preparing(session: AsyncSession, mailing_id: int) -> Mailing | None:
-    mailing = await queries.find_mailing(session, mailing_id=mailing_id, lock=True)
-    return mailing if mailing is not None and mailing.state is MailingState.PREPARING else None
-
-
-async def _freeze(session: AsyncSession, context: Context, mailing: Mailing, operation_id: int, ready: int) -> None:
-    try:
-        await service.begin(session, mailing=mailing, composer=_composer(context))
-    except NotReady as problem:
-        detail = " ".join([problem.detail, *(error.detail for error in problem.errors)])
-        await _abandon(session, mailing, operation_id, detail=detail)
-        return
-    result = {"ready": ready}
-    await close_operation(session, operation_id=operation_id, state=OperationState.SUCCEEDED, result=result)
-
-
-async def _abandon(session: AsyncSession, mailing: Mailing | None, operation_id: int, *, detail: str | None) -> None:
-    if mailing is not None:
-        move(mailing, "abandon", reason=detail or "preparing was cancelled")
-    state = OperationState.FAILED if detail else OperationState.CANCELLED
-    error = {"detail": detail} if detail else None
-    await close_operation(session, operation_id=operation_id, state=state, error=error)
 
 
 async def send_dispatch(context: Context, run: JobRun) -> None:
