@@ -28,6 +28,7 @@ from app.contacts.stream_routes import routes as stream_routes
 from app.content.routes import routes as content_routes
 from app.domains.routes import routes as domain_routes
 from app.folders.routes import routes as folder_routes
+from app.mailings.progress_routes import routes as progress_routes
 from app.mailings.routes import routes as mailing_routes
 from app.mailings.schedule_routes import routes as schedule_routes
 from app.mailings.verb_routes import routes as verb_routes
@@ -83,6 +84,7 @@ ROUTERS = (
     mailing_routes,
     schedule_routes,
     verb_routes,
+    progress_routes,
     export_routes,
     recipient_routes,
     tracking_routes,

@@ -183,6 +183,22 @@ class MailingOut(BaseModel):
     finished_at: datetime | None
 
 
+class MailingProgress(BaseModel):
+    """Where a mailing is: recipients done of all that are not blocked, the rate, and the estimated end."""
+
+    id: int
+    state: MailingState
+    state_reason: str | None
+    total: int = Field(description="Recipients that are not blocked")
+    done: int = Field(description="Those with a result: sent, failed, bounced or unconfirmed")
+    sent: int
+    failed: int = Field(description="Failed or bounced")
+    deferred: int = Field(description="Waiting for another try")
+    rate: float | None = Field(description="Results per second over the last 15 s; null while it is not known")
+    estimated_end_at: datetime | None = Field(description="When everyone will have been tried once, at this rate")
+    recipients: ListCounts
+
+
 class StepState(StrEnum):
     """How far a step is (D26)."""
 

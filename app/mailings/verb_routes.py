@@ -1,29 +1,18 @@
-"""`POST /v1/mailings/{id}/{verb}`, and the events of a mailing that is being sent."""
-
-import asyncio
-from collections.abc import AsyncIterator
+"""`POST /v1/mailings/{id}/{verb}`."""
 
 from fastapi import Request, Response
-from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
 
 from app.mailings import service
 from app.mailings.errors import BlockedTestAddress, IllegalTransition, NotReady
-from app.mailings.models import MailingState
 from app.mailings.routes import Composer, tagged
 from app.mailings.schemas import MailingOut, MessageTest
-from app.platform.auth import MailingsRead, MailingsSend, MailingsWrite
+from app.platform.auth import MailingsSend, MailingsWrite
 from app.platform.errors import declare
 from app.platform.http import Session, router
 from app.platform.operation_routes import OperationOut, accepted
-from app.platform.sse import EVENT_STREAM, HEARTBEAT_SECONDS, POLL_SECONDS, event, last_event_id
 from app.recipients.errors import MailingNotFound, RecipientNotFound
-from app.recipients.schemas import ListCounts
-from app.recipients.service import count_list
 
 routes = router(prefix="/v1/mailings", tag="mailings")
-
-OVER = frozenset({MailingState.FINISHED, MailingState.CANCELLED, MailingState.EXPIRED})
 
 
 @routes.post(
@@ -86,47 +75,3 @@ async def cancel_mailing(caller: MailingsWrite, session: Session, mailing_id: in
     One that is being sent has to be stopped first.
     """
     return tagged(await service.cancel(session, mailing_id=mailing_id), response)
-
-
-class MailingProgress(BaseModel):
-    """Where a mailing is, and its list by status."""
-
-    id: int
-    state: MailingState
-    state_reason: str | None
-    recipients: ListCounts
-
-
-@routes.get(
-    "/{mailing_id}/events", operation_id="watch_mailing", summary="Watch a mailing",
-    responses={**declare(MailingNotFound), 200: EVENT_STREAM},
-    response_class=StreamingResponse,
-)  # fmt: skip
-async def watch_mailing(caller: MailingsRead, session: Session, request: Request, mailing_id: int) -> StreamingResponse:
-    """Send a `progress` event at each change of state or counts, until the mailing is over.
-
-    Each event tells everything, so that reconnecting with `Last-Event-ID` misses nothing.
-    """
-    await service.read_mailing(session, mailing_id=mailing_id)
-    return StreamingResponse(_progress(request, mailing_id), media_type="text/event-stream")
-
-
-async def _progress(request: Request, mailing_id: int) -> AsyncIterator[bytes]:
-    number, quiet, told = last_event_id(request), 0.0, None
-    while not await request.is_disconnected():
-        async with request.app.state.database.begin() as session:
-            mailing = await service.read_mailing(session, mailing_id=mailing_id)
-            counts = await count_list(session, mailing_id=mailing_id)
-        progress = MailingProgress(
-            id=mailing.id, state=mailing.state, state_reason=mailing.state_reason, recipients=counts
-        )
-        if progress != told:
-            number, quiet, told = number + 1, 0.0, progress
-            yield event("progress", progress, event_id=number)
-        if mailing.state in OVER:
-            return
-        await asyncio.sleep(POLL_SECONDS)
-        quiet += POLL_SECONDS
-        if quiet >= HEARTBEAT_SECONDS:
-            quiet = 0.0
-            yield b": still here\n\n"
