@@ -6,7 +6,6 @@ committed windows (WINDOW messages over all its chunks) and by its own clock, wh
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.delivery import queries
 from app.delivery.journal import Journal
+from app.delivery.picking import Picking
 from app.delivery.plan import Plan, Task, UnsendableAddressError
 from app.delivery.replies import Outcome, SendResult, decided_here
 from app.delivery.results import OnBounced, Retries, Settled, bounces, columns
@@ -71,11 +71,7 @@ class Sender:  # the one class with a life of its own: it is what connections pu
     fault: SendResult | None = None
     halted: bool = False
     _exhausted: bool = False
-    _draining: bool = False
-    """Nothing more is started."""
-    _chunks: dict[tuple[int, int], Held] = field(default_factory=dict)
-    """By number and epoch: a chunk that was lost may be leased again while its old messages are in flight."""
-    _again: deque[Task] = field(default_factory=deque)
+    _picking: Picking = field(default_factory=Picking)
     _results: list[Settled] = field(default_factory=list)
     _open: set[SmtpConnection] = field(default_factory=set)
     _connecting: set[asyncio.Task[None]] = field(default_factory=set)
@@ -98,22 +94,20 @@ class Sender:  # the one class with a life of its own: it is what connections pu
             finally:
                 # A journal that stays tells recovery exactly what was started, and that the rest was not.
                 self._journal.close(keep=not given_back)
-        return Ended(fault=self.fault, accepted=self.accepted, more=bool(self._chunks) or not self._exhausted)
+        return Ended(fault=self.fault, accepted=self.accepted, more=bool(self._picking) or not self._exhausted)
 
     async def _send(self, until: float | None, flusher: asyncio.Task[None]) -> None:
         while not self._must_end(until):
-            waiting = self._waiting()
-            if not self._exhausted and waiting < LOW_WATER:
+            if not self._exhausted and self._picking.waiting < LOW_WATER:
                 await self._lease_next()
-                waiting = self._waiting()
-            if self._exhausted and not self._chunks:
+            if self._exhausted and not self._picking:
                 return
             _raise_failures({*self._connecting, flusher})
             self._connecting = {task for task in self._connecting if not task.done()}
-            wanted = min(self.connections, -(-waiting // TASKS_PER_CONNECTION))
+            wanted = min(self.connections, -(-self._picking.waiting // TASKS_PER_CONNECTION))
             while len(self._connecting) < wanted:
                 self._connecting.add(asyncio.create_task(self._connect()))
-            if self._again:
+            if self._picking.returned:
                 self._wake()
             self._woken.clear()
             with suppress(TimeoutError):
@@ -123,9 +117,6 @@ class Sender:  # the one class with a life of its own: it is what connections pu
         late = until is not None and boot_seconds() > until
         return self.halted or self.fault is not None or self.stopping.is_set() or late
 
-    def _waiting(self) -> int:
-        return len(self._again) + sum(held.waiting for held in self._chunks.values())
-
     def _wake(self) -> None:
         for connection in list(self._open):
             connection.wake()
@@ -134,7 +125,7 @@ class Sender:  # the one class with a life of its own: it is what connections pu
 
     def next(self) -> Envelope | None:
         """Give the next message whose start a committed window allows."""
-        while task := self._pick():
+        while task := self._picking.next():
             task.chunk.in_hand += 1
             try:
                 task.content = task.content or self.plan.render(task.row, self._tags)
@@ -143,17 +134,6 @@ class Sender:  # the one class with a life of its own: it is what connections pu
                 self._record(task, decided_here(Outcome.REJECTED, str(error)))
                 continue
             return Envelope(key=task, sender=self.plan.return_path(task.recipient_id), recipient=task.email)
-        return None
-
-    def _pick(self) -> Task | None:
-        if self._draining:
-            return None
-        now = boot_seconds()
-        if self._again and now < self._again[0].chunk.deadline:
-            return self._again.popleft()
-        for held in self._chunks.values():
-            if not held.fenced and now < held.deadline and (task := held.next_task()):
-                return task
         return None
 
     def content(self, envelope: Envelope) -> bytes:
@@ -165,7 +145,7 @@ class Sender:  # the one class with a life of its own: it is what connections pu
         """Check lease and fence, then write the start record: the last moment at which nothing has happened."""
         task: Task = envelope.key  # type: ignore[assignment]
         held: Held = task.chunk
-        if held.fenced or self._draining or boot_seconds() >= held.deadline:
+        if held.fenced or self._picking.closed or boot_seconds() >= held.deadline:
             return False
         task.started = self._journal.start(self.plan.dispatch_id, task.seq, task.attempt)
         if not task.started:
@@ -184,15 +164,14 @@ class Sender:  # the one class with a life of its own: it is what connections pu
         if task.started:  # refused for our fault: its start needs no result to be stored
             self._journal.durable([(self.plan.dispatch_id, task.seq, task.attempt)])
             task.started = False
-        if not task.chunk.fenced:
-            self._again.append(task)
+        self._picking.put_back(task)
         if result.outcome is Outcome.SENDER_FAULT:
             self._stop_for(result)
         self._woken.set()  # connections that had nothing to do may take it
 
     def _stop_for(self, fault: SendResult) -> None:
         self.fault = self.fault or fault
-        self._draining = True
+        self._picking.closed = True
         self._woken.set()
 
     def _record(self, task: Task, result: SendResult) -> None:
@@ -222,7 +201,7 @@ class Sender:  # the one class with a life of its own: it is what connections pu
             return
         held = Held(row.number, row.epoch, row.first_seq, [], leased_at + OWN_CLOCK * self.lease)
         held.tasks = [Task(r.id, r.seq, r.attempts + 1, r.email, held, r) for r in rows]
-        self._chunks[held.number, held.epoch] = held
+        self._picking.add(held)
         await self._flush()
 
     async def _load(self, session: AsyncSession, chunk: Any) -> Sequence[Any]:
@@ -243,9 +222,9 @@ class Sender:  # the one class with a life of its own: it is what connections pu
 
     def _window_is_wanted(self) -> bool:
         """Whether connections may soon be without work though a flush could allow them more, or end a chunk."""
-        chunks = list(self._chunks.values())
+        chunks = list(self._picking)
         at_hand = sum(held.allowed - held.given for held in chunks if not held.fenced)
-        scarce = not self._draining and at_hand < self.window // 4
+        scarce = not self._picking.closed and at_hand < self.window // 4
         return (scarce and any(share_window(chunks, window=self.window))) or any(held.done for held in chunks)
 
     async def _flush(self) -> bool:
@@ -266,8 +245,8 @@ class Sender:  # the one class with a life of its own: it is what connections pu
             return True
 
     async def _flush_now(self, results: Sequence[Settled]) -> None:
-        chunks = list(self._chunks.values())
-        grants = [0] * len(chunks) if self._draining else share_window(chunks, window=self.window)
+        chunks = list(self._picking)
+        grants = [0] * len(chunks) if self._picking.closed else share_window(chunks, window=self.window)
         pairs = list(zip(chunks, grants, strict=True))
         dones = [held.done for held in chunks]
         flushed_at = boot_seconds()
@@ -295,34 +274,33 @@ class Sender:  # the one class with a life of its own: it is what connections pu
         still_ours, barred = set(row.held), set(row.barred)
         for place, ((chunk, grant), done) in enumerate(zip(pairs, dones, strict=True), start=1):
             if done:
-                del self._chunks[chunk.number, chunk.epoch]
+                self._picking.forget(chunk)
             elif place in still_ours:
                 chunk.allow(grant, barred)
                 chunk.deadline = flushed_at + OWN_CLOCK * self.lease
             else:
                 self._fence(chunk)
         if row.halted:
-            self.halted = self._draining = True
+            self.halted = self._picking.closed = True
         elif any(grants):
             self._wake()
-        if not self._chunks or self.halted:
+        if not self._picking or self.halted:
             self._woken.set()
 
     def _fence(self, chunk: Held) -> None:
         """Start no more of a chunk that another sender has; forget it once nothing of it is in flight."""
         if not chunk.fenced:
             log.warning("sender.overtaken", dispatch_id=self.plan.dispatch_id, chunk=chunk.number)
-            chunk.fenced = True
-            self._again = deque(task for task in self._again if task.chunk is not chunk)
+            self._picking.fence(chunk)
         if not chunk.in_hand:
-            del self._chunks[chunk.number, chunk.epoch]
+            self._picking.forget(chunk)
 
     # Connections
 
     async def _connect(self) -> None:
         """Keep one connection busy until nothing waits."""
         wait = RETRY_SECONDS
-        while self._waiting() and not self._draining:
+        while self._picking.waiting and not self._picking.closed:
             opened = await open_connection(self.account, self)
             if isinstance(opened, SendResult):
                 if opened.outcome is Outcome.SENDER_FAULT:
@@ -342,7 +320,7 @@ class Sender:  # the one class with a life of its own: it is what connections pu
     async def _see_out(self, connection: SmtpConnection) -> ConnectionEnd:
         """Wait for a connection's end; whatever happens to the wait, it does not outlive its sender."""
         self._open.add(connection)
-        if self._draining:
+        if self._picking.closed:
             connection.drain()
         try:
             end = await asyncio.shield(connection.closed)
@@ -357,7 +335,7 @@ class Sender:  # the one class with a life of its own: it is what connections pu
 
     async def _end(self, flusher: asyncio.Task[None]) -> bool:
         """Let what is in flight finish, store the last results and release the chunks; False leaves it to recovery."""
-        self._draining = True
+        self._picking.closed = True
         try:
             for connection in list(self._open):
                 connection.drain()
