@@ -26,6 +26,7 @@ from app.contacts.interest_routes import routes as interest_routes
 from app.contacts.routes import routes as contacts_routes
 from app.contacts.stream_routes import routes as stream_routes
 from app.content.routes import routes as content_routes
+from app.domains.key_routes import routes as dkim_key_routes
 from app.domains.routes import routes as domain_routes
 from app.folders.routes import routes as folder_routes
 from app.mailings.progress_routes import routes as progress_routes
@@ -80,6 +81,7 @@ ROUTERS = (
     project_routes,
     folder_routes,
     domain_routes,
+    dkim_key_routes,
     content_routes,
     mailing_routes,
     schedule_routes,

@@ -6,6 +6,7 @@ from app.domains import queries
 from app.domains.errors import DomainNotFound
 from app.domains.models import SendingDomain, Verdict
 from app.domains.names import a_label, u_label
+from app.platform.clock import now
 
 
 async def approved_domains(session: AsyncSession) -> frozenset[str]:
@@ -42,6 +43,12 @@ async def change_domain(session: AsyncSession, *, domain_id: int, trusted: bool)
     settle(domain)
     await session.flush()
     return domain
+
+
+async def expect_check(session: AsyncSession, *, domain: SendingDomain) -> None:
+    """Have DNS asked about a domain soon: something of it changed."""
+    domain.check_due_at = now()
+    await session.flush()
 
 
 async def delete_domain(session: AsyncSession, *, domain_id: int) -> None:

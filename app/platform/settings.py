@@ -52,6 +52,10 @@ class Settings(BaseSettings):
         default=False, description="a From domain that is not approved stops the mailing instead of warning (D6)"
     )
 
+    dkim_retiring_days: int = Field(
+        default=7, ge=1, le=365, description="how long a replaced DKIM key's record stays needed"
+    )
+
     catcher_maildir: Path | None = Field(default=None, description="set in embedded mode only: shows /dev/mail")
     log_level: str = "INFO"
 
