@@ -109,6 +109,11 @@ class CompiledMessage:
         `clicks` and `opens` False leave out what the recipient has not allowed (D43). Raises ValueError for a wrong
         number of tokens, UnsendableAddressError for an address no header can carry.
         """
+        joint, filled = self.fill(data, clicks=clicks, opens=opens)
+        return joint.fill(filled)
+
+    def fill(self, data: RecipientData, *, clicks: bool = True, opens: bool = True) -> tuple[Joint, list[str]]:
+        """Give what `render` joins, for whoever needs the parts: what a joint's places index is in the list."""
         if len(data.tokens) != len(self.token_slots):
             raise ValueError(f"{len(data.tokens)} tokens given, the message has {len(self.token_slots)} slots")
         values = data.values
@@ -125,8 +130,7 @@ class CompiledMessage:
         for slot in self.value_slots:
             value = values.get(slot.tag)
             filled.append(encode_value(slot.mode, slot.default if value is None or is_empty(value) else value))
-        joint = self.tracked if clicks or self.plain is None else self.plain
-        return joint.fill(filled)
+        return (self.tracked if clicks or self.plain is None else self.plain), filled
 
     def _subject_line(self, values: Mapping[str, str]) -> str:
         if not self.subject:

@@ -15,6 +15,7 @@ from app.delivery.parts import Part, cut_parts
 from app.delivery.plan import Plan
 from app.delivery.replies import Outcome
 from app.delivery.results import Retries
+from app.domains.signing import Signers, load_signers
 from app.platform.clock import now
 from app.platform.db import Database
 from app.platform.outbox import Job, enqueue
@@ -75,6 +76,7 @@ async def load_plan(
         link_ids=dispatch.link_ids,
         settings=settings,
         tokens=tokens,
+        signers=await load_signers(session, secret=settings.secret_key.get_secret_value()),
     )
     is_over = now() - dispatch.created_at > timedelta(hours=settings.retry_hours)
     return plan, Retries(first_wait=settings.retry_minutes * 60.0, is_over=is_over)
@@ -88,8 +90,9 @@ def plan_of(
     link_ids: Sequence[int],
     settings: Settings,
     tokens: TokenKey,
+    signers: Signers | None = None,
 ) -> Plan:
-    """Return a plan; previews and tests make one without a dispatch."""
+    """Return a plan; previews and tests make one without a dispatch. Nothing is signed without `signers`."""
     return Plan(
         dispatch_id=dispatch_id,
         mailing_id=mailing_id,
@@ -99,6 +102,7 @@ def plan_of(
         message_domain=settings.public_host,
         return_domain=settings.return_domain,
         track_unknown=settings.unknown_tracking_consent,
+        signers=signers or Signers(),
     )
 
 

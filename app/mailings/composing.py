@@ -14,6 +14,7 @@ from app.content.merge_tags import MergeTagError
 from app.delivery.merge_data import BY_ID, select_recipients
 from app.delivery.plan import NOBODY, Plan
 from app.delivery.service import plan_of
+from app.domains.signing import load_signers
 from app.mailings import queries
 from app.mailings.errors import NotReady
 from app.mailings.models import Mailing
@@ -106,6 +107,7 @@ async def _plan(session: AsyncSession, *, mailing: Mailing, composer: Composer, 
     return plan_of(
         mailing_id=mailing.id, dispatch_id=0, compiled=compiled, link_ids=link_ids,
         settings=composer.settings, tokens=composer.tokens,
+        signers=await load_signers(session, secret=composer.settings.secret_key.get_secret_value()),
     )  # fmt: skip
 
 
@@ -130,7 +132,7 @@ async def preview_mailing(
     data = plan.data(row, plan.tags, recipient_id=NOBODY)
     allowed = plan.allowed(row)
     shown = preview(plan.compiled, data, **allowed)
-    size = len(plan.compiled.render(data, **allowed))
+    size = len(plan.render(row, plan.tags, as_recipient=NOBODY))
     return PreviewOut(recipient_id=row.id, subject=shown.subject, html=shown.html, text=shown.text, size=size)
 
 
