@@ -1,0 +1,94 @@
+"""A plan's messages are signed with their From domain's keys, and its shortcut to the body's hash is exact."""
+
+import os
+from hashlib import sha256
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.delivery.plan import Plan
+from app.delivery.signing import Signing, canonical_body
+from app.domains.dkim import relaxed_body
+from app.domains.key_material import make_key, record_name, record_text
+from app.domains.models import Algorithm
+from app.domains.signing import Signers
+from app.platform.tokens import TokenKey
+from tests.conftest import SECRET
+from tests.content.messages import compiled, parsed, recipient
+from tests.content.test_rendering import MESSAGE, values
+from tests.domains.verifying import Published
+
+CASES = int(os.environ.get("BUDSTIKKE_DKIM_CASES", "60"))
+PUBLISHED = Published()
+INDENTED = compiled(
+    "<html>\n    <body>\n\t\t<p>  [[company.name]] \n  <a href='https://a.example/'>a  b</a></p>\n   </body></html>",
+    text="  [[company.name]]  x  \n\n [[company.name]]\n\n\n",
+)
+
+
+def signers_of(*domains):
+    """Signers as they are loaded: sealed keys by domain, published."""
+    sealed = {}
+    for domain in domains:
+        for algorithm in Algorithm:
+            selector, key = f"{algorithm.value}", make_key(algorithm, secret=SECRET)
+            PUBLISHED.records[record_name(selector, domain)] = record_text(algorithm, key.public_key)
+            sealed.setdefault(domain, []).append((selector, key.private_key))
+    return Signers(sealed, SECRET)
+
+
+SIGNERS = signers_of("example.com")
+
+
+@settings(max_examples=CASES)
+@given(st.sampled_from([MESSAGE, INDENTED]), values, values, st.booleans())
+def test_whatever_the_values_the_signatures_of_a_compiled_message_verify(message, value, name, tracked):
+    data = recipient(message, {"company.name": value}, to_name=name)
+    joint, filled = message.fill(data, clicks=tracked, opens=tracked)
+    signing = Signing(SIGNERS, tokens=len(message.token_slots))
+    rendered = joint.fill(filled)
+    signer = signing.signer_of(rendered)
+    body = canonical_body(joint, tokens=len(message.token_slots))
+    assert body.texts is not None, "its form is known ahead"
+    expected = sha256(relaxed_body(rendered.partition(b"\r\n\r\n")[2])).digest()
+    assert body.digest(rendered, filled) == expected
+    assert PUBLISHED.verify(signing.sign(rendered, signer=signer, joint=joint, filled=filled)) == [True, True]
+
+
+def test_a_usual_message_is_hashed_as_it_is_sent():
+    message = compiled("<p>Hi [[customer.name]]</p>\n<p><a href='https://a.example/'>a</a></p>")
+    body = canonical_body(message.tracked, tokens=len(message.token_slots))
+    assert body.same
+    assert not canonical_body(INDENTED.tracked, tokens=len(INDENTED.token_slots)).same
+
+
+def plan_of(message, signers):
+    return Plan(
+        dispatch_id=1, mailing_id=1, compiled=message, link_ids=(), tokens=TokenKey.from_secret(SECRET),
+        message_domain="m.example.com", return_domain="m.example.com", track_unknown=True, signers=signers,
+    )  # fmt: skip
+
+
+ROW = SimpleNamespace(id=7, name="Kari", email="kari@example.org", track_clicks=None, track_opens=None)
+
+
+@pytest.mark.parametrize(
+    ("sender", "signatures"),
+    [
+        ("a@example.com", 2),
+        ("a@EXAMPLE.com", 2),
+        ("a@deep.news.example.com", 2),
+        ("a@notexample.com", 0),
+        ("a@com", 0),
+    ],
+)
+def test_a_domains_keys_sign_for_it_and_for_what_lies_in_it(sender, signatures):
+    rendered = plan_of(compiled("<p>Hi</p>", from_email=sender), SIGNERS).render(ROW, ())
+    assert PUBLISHED.verify(rendered) == [True] * signatures
+
+
+def test_without_keys_nothing_is_looked_at():
+    rendered = plan_of(compiled("<p>Hi</p>"), Signers()).render(ROW, ())
+    assert "DKIM-Signature" not in parsed(rendered)
