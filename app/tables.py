@@ -5,6 +5,7 @@ from app.bounces import models as bounces
 from app.consent import models as consent
 from app.contacts import models as contacts
 from app.content import models as content
+from app.delivery import account_models as accounts
 from app.delivery import models as delivery
 from app.domains import models as domains
 from app.folders import models as folders
@@ -15,6 +16,6 @@ from app.tracking import models as tracking
 from app.webhooks import models as webhooks
 
 __all__ = [
-    "audience", "audit", "auth", "bounces", "consent", "contacts", "content", "delivery", "domains", "files",
-    "folders", "idempotency", "mailings", "operations", "outbox", "recipients", "tracking", "webhooks",
+    "accounts", "audience", "audit", "auth", "bounces", "consent", "contacts", "content", "delivery", "domains",
+    "files", "folders", "idempotency", "mailings", "operations", "outbox", "recipients", "tracking", "webhooks",
 ]  # fmt: skip

@@ -60,6 +60,7 @@ class Mailing(Row, table=True):
     selection_id: int | None = reference("selection.id", on_delete="SET NULL", nullable=True)
     project_id: int | None = reference("project.id", on_delete="SET NULL", nullable=True)
     subscription_type_id: int | None = reference("subscription_type.id", on_delete="RESTRICT", nullable=True)
+    sending_account_id: int | None = reference("sending_account.id", on_delete="SET NULL", nullable=True)
     template_id: int | None = reference("template.id", on_delete="SET NULL", nullable=True)
     html: str = ""
     text: str | None = None

@@ -5,6 +5,7 @@ from typing import Any
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.consent.models import SubscriptionType
+from app.delivery.account_queries import find_account
 from app.folders.models import FolderKind
 from app.folders.service import misplaced
 from app.platform.errors import Invalid, InvalidField
@@ -31,6 +32,10 @@ async def _missing(session: AsyncSession, fields: dict[str, Any]) -> list[Invali
     if type_id is not None and await session.get(SubscriptionType, type_id) is None:
         detail = f"There is no subscription type {type_id}."
         found.append(InvalidField(pointer="#/subscription_type_id", detail=detail))
+    account_id = fields.get("sending_account_id")
+    if account_id is not None and await find_account(session, account_id=account_id) is None:
+        detail = f"There is no sending account {account_id}."
+        found.append(InvalidField(pointer="#/sending_account_id", detail=detail))
     if fields.get("folder_id") is not None:
         found += await misplaced(session, folder_id=fields["folder_id"], kind=FolderKind.MAILING)
     if fields.keys() & ASSOCIATION:

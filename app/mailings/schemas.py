@@ -50,6 +50,9 @@ class Setup(BaseModel):
         ),
     )
     subscription_type_id: Key | None = Field(default=None, description="null is *Any*: subscribed to at least one")
+    sending_account_id: Key | None = Field(
+        default=None, description="null: by the From domain, else by weight among the accounts that are enabled"
+    )
     track_opens: bool = True
     track_all_links: bool = True
     utm_source: Utm | None = None
@@ -154,6 +157,7 @@ class MailingOut(BaseModel):
     selection_id: int | None = Field(description="The associated selection")
     project_id: int | None = Field(description="The associated project")
     subscription_type_id: int | None
+    sending_account_id: int | None
     template_id: int | None
     track_opens: bool
     track_all_links: bool

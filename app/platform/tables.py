@@ -37,12 +37,14 @@ def moment(*, default_now: bool = False, nullable: bool = False) -> Any:
     return Field(default=None, sa_type=sa.DateTime(timezone=True), nullable=nullable, sa_column_kwargs=kwargs)
 
 
-def choice(values: type[StrEnum], *, name: str, default: StrEnum | None = None) -> Any:
+def choice(values: type[StrEnum], *, name: str, default: StrEnum | None = None, nullable: bool = False) -> Any:
     """Return the field of an enumeration: text with a CHECK of its values, since a native enum is hard to migrate."""
     kind = sa.Enum(
         values, native_enum=False, create_constraint=True, length=40, name=name,
         values_callable=lambda members: [member.value for member in members],
     )  # fmt: skip
+    if nullable:
+        return Field(default=None, sa_type=kind, nullable=True)
     if default is None:
         return Field(sa_type=kind, nullable=False)
     return Field(default=default, sa_type=kind, nullable=False, sa_column_kwargs={"server_default": default.value})

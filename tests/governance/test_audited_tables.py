@@ -24,6 +24,7 @@ NOT_AUDITED = {
     "recipient": "follows from sources and rules, and hot",
     "recipient_export": "a file asked for, kept for a while",
     "recipient_tally": "counts",
+    "sending_account_health": "what happened to connections",
     "stored_file": "its octets are kept themselves",
     "stored_piece": "its octets are kept themselves",
     "webhook_delivery": "a log of its own",

@@ -25,6 +25,16 @@ class Pipelining(StrEnum):
     OFF = "off"  # one command per round trip
 
 
+class AuthMethod(StrEnum):
+    """How the account logs in (RFC 4954)."""
+
+    AUTO = "auto"  # what the server offers and fits: no password in clear where there is a choice
+    PLAIN = "plain"  # RFC 4616
+    LOGIN = "login"
+    CRAM_MD5 = "cram_md5"  # RFC 2195: the password itself never travels
+    XOAUTH2 = "xoauth2"  # the password is an OAuth 2 access token
+
+
 @dataclass(frozen=True, slots=True)
 class Timeouts:
     """Seconds without any progress before a connection is given up; the defaults of RFC 5321 §4.5.3.2.
@@ -50,6 +60,7 @@ class SmtpAccount:
     security: Security = Security.NONE
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    auth: AuthMethod = AuthMethod.AUTO
     pipelining: Pipelining | None = None  # None: as much as the server offers
     local_hostname: str | None = None  # what EHLO says; None: this machine's name
     ca_file: Path | None = None  # certificates to trust besides the system's

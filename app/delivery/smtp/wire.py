@@ -27,6 +27,8 @@ class Offer:
     pipelining: bool = False
     size: int | None = None
     smtputf8: bool = False
+    eight_bit: bool = False  # 8BITMIME (RFC 6152)
+    dsn: bool = False  # RFC 3461
 
 
 class ReplyReader:
