@@ -133,20 +133,20 @@ async def test_sending_account(caller: Admin, session: Session, request: Request
     once, whatever stood against it. The connection is made by the API's machine; what sends may be another one.
     """
     account, _ = await accounts.read_account(session, account_id=account_id)
-    if "idempotency-key" not in request.headers:  # a key's lock is held until its answer is kept
-        await session.rollback()  # it wrote nothing, and no connection waits for another server
-    started = time.monotonic()
+    smtp, seen = None, Probe()
     try:
         smtp = accounts.smtp_account(account, settings=request.app.state.settings)
     except accounts.SealBrokenError as error:
-        seen = Probe(failure=decided_here(Outcome.SENDER_FAULT, str(error), Stage.LOCAL))
-        remarks = []
-    else:
+        seen.failure = decided_here(Outcome.SENDER_FAULT, str(error), Stage.LOCAL)
+    if "idempotency-key" not in request.headers:  # a key's lock is held until its answer is kept
+        await session.rollback()  # it wrote nothing, and no connection waits for another server
+    started = time.monotonic()
+    if smtp is not None:
         seen = await probe(replace(smtp, timeouts=_TEST_TIMEOUTS))
-        remarks = _remarks(smtp, seen)
     if seen.failure is None:
         async with request.app.state.database.begin() as other:
             await queries.note_success(other, account_id=account_id)
+    remarks = _remarks(smtp, seen) if smtp is not None and seen.failure is None else []
     return _show_test(seen, remarks, seconds=time.monotonic() - started)
 
 
@@ -170,8 +170,6 @@ def _show_test(seen: Probe, remarks: list[str], *, seconds: float) -> Connection
 
 
 def _remarks(account: SmtpAccount, seen: Probe) -> list[str]:
-    if seen.failure is not None:
-        return []
     remarks = []
     if account.security is Security.NONE and account.username is not None:
         remarks.append("User name and password travel unencrypted.")

@@ -65,6 +65,7 @@ def without_secrets(account: SmtpAccount, words: str) -> str:
     sent = (
         password, b"\0" + name + b"\0" + password, b"user=" + name + b"\1auth=Bearer " + password + b"\1\1",
     )  # fmt: skip
-    for secret in [account.password, *(base64.b64encode(each).decode() for each in sent)]:
+    forms = [account.password, *(base64.b64encode(each).decode() for each in sent)]
+    for secret in sorted(forms, key=len, reverse=True):  # the shorter ones may be a part of the longer
         words = words.replace(secret, "…")
     return words
