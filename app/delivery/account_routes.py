@@ -83,7 +83,7 @@ async def list_sending_accounts(
 ) -> Page[SendingAccountOut]:
     """List sending accounts, oldest first, with how each of them fares."""
     after = read_key(cursor, int)
-    rows = await queries.page_of_accounts(session, after=after and after[0], limit=limit)
+    rows = await queries.page_of_accounts(session, after=after[0] if after else None, limit=limit)
     page = page_of(rows, limit=limit, show=show, key=lambda row: [row[0].id])
     return Page[SendingAccountOut](**page)
 
