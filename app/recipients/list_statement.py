@@ -201,24 +201,30 @@ _CONSENT = """
                    WHEN NOT c.is_subscribed THEN 'no_subscription'"""
 
 _ORDER = "person_id NULLS LAST, company_id NULLS LAST, source_id, position"
-# Few addresses are shared, so only their lines are put in order.
+# Few addresses are shared, so only their lines are put in order. Looked for are addresses of one hash, which numbers
+# tell faster than texts: sorted, they cost half of what a table of a million addresses does. That two addresses have
+# one hash by chance does no harm, since the lines are put in order by the address itself.
 _WANTED_ONCE = """
     shared AS MATERIALIZED (
-        SELECT email_key FROM judged AS j WHERE why_not IS NULL {unless_past} GROUP BY email_key HAVING count(*) > 1
+        SELECT hash FROM (
+            SELECT hashtextextended(email_key, 0) AS hash FROM judged AS j WHERE why_not IS NULL {unless_past}
+            ORDER BY hash OFFSET 0
+        ) AS j
+        GROUP BY hash HAVING count(*) > 1
         {or_past}
     ), later AS MATERIALIZED (
         SELECT line_id, line_key FROM (
             SELECT line_id, line_key, {is_past} row_number() OVER (PARTITION BY email_key ORDER BY {order}) > 1
                    AS is_later
             FROM judged AS j
-            WHERE why_not IS NULL AND email_key IN (SELECT email_key FROM shared) {unless_past}
+            WHERE why_not IS NULL AND hashtextextended(email_key, 0) IN (SELECT hash FROM shared) {unless_past}
         ) AS j
         WHERE is_later
     ), wanted AS (
         SELECT j.*, CASE WHEN ({line}) IN (SELECT {line} FROM later) THEN 'duplicate' ELSE why_not END AS reason
-        FROM judged AS j WHERE true {unless_past} OFFSET 0
+        FROM judged AS j WHERE true {unless_past} {fence}
     )"""
-_OR_PAST = "UNION SELECT email_key FROM past WHERE email_key IS NOT NULL"
+_OR_PAST = "UNION SELECT hashtextextended(email_key, 0) FROM past WHERE email_key IS NOT NULL"
 _IS_PAST = "email_key IN (SELECT email_key FROM past WHERE email_key IS NOT NULL) OR"
 
 _LISTED = """
@@ -354,6 +360,7 @@ def _wanted(parts: Parts) -> str:
         is_past="" if parts.is_new else _IS_PAST,
         order=_order(parts),
         line="line_id" if parts.only_persons else "line_id, line_key",
+        fence="ORDER BY person_id" if parts.only_persons else "OFFSET 0",
     )
 
 
