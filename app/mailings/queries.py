@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy import text
 from sqlalchemy.orm import defer
 from sqlmodel import col, select
@@ -50,9 +51,13 @@ async def page_of_mailings(
 _SENDING = text("SELECT id FROM mailing WHERE state = 'sending' ORDER BY id")
 
 _FIRST_READY = text("""
-    -- The first ready recipient of a list; walks recipient_list_idx.
-    SELECT id FROM recipient WHERE mailing_id = :mailing_id AND status = 'ready' ORDER BY id LIMIT 1
-""")
+    -- The first ready recipient of a list; walks recipient_list_idx, which alone has this order: the order of ids alone
+    -- would be had from the primary key too, past every line of other lists.
+    SELECT id FROM recipient
+    WHERE (mailing_id, id) > (:mailing_id, 0) AND (mailing_id, id) <= (:mailing_id, 9223372036854775807)
+        AND status = 'ready'
+    ORDER BY mailing_id, id LIMIT 1
+""").bindparams(sa.bindparam("mailing_id", type_=sa.BigInteger))
 
 
 async def sending_mailings(session: AsyncSession) -> list[int]:

@@ -56,4 +56,7 @@ def along_index(session: AsyncSession) -> AbstractAsyncContextManager[None]:
 
     Left alone, the planner sorts all that an inner limit lets through before it looks at the first line.
     """
-    return _told(session, enable_sort="off", enable_seqscan="off", enable_bitmapscan="off")
+    return _told(session, **dict.fromkeys(_OTHER_WAYS, "off"))
+
+
+_OTHER_WAYS = ("enable_sort", "enable_incremental_sort", "enable_seqscan", "enable_bitmapscan")

@@ -49,32 +49,53 @@ async def read_page_ids(
     """Return the ids of the lines that `read_page` returns."""
     if await _is_empty(session, mailing_id=mailing_id, found=found):
         return RecipientPage([], None)
-    of_list = [col(Recipient.mailing_id) == mailing_id, col(Recipient.id) > (after or 0)]
+    of_list = _list_after(mailing_id, after or 0)
     named = await _ids_of_whom(session, mailing_id=mailing_id, found=found)
+    asked = conditions(Recipient, found)
     if named is not None:
-        of_list.append(col(Recipient.id) == sa.any_(_ids(named)))
-    is_walked = named is None and bool(conditions(Recipient, found))
-    if is_walked:
-        ids = await _walk(session, of_list, found=found, limit=limit, walk=walk)
+        of_whom = [*of_list, col(Recipient.id) == sa.any_(_ids(named)), *asked]
+        ids = (await session.exec(select(Recipient.id).where(*of_whom).order_by(*_IN_ORDER).limit(limit + 1))).all()
     else:
-        query = select(Recipient.id).where(*of_list, *conditions(Recipient, found)).order_by(col(Recipient.id))
-        ids = (await session.exec(query.limit(limit + 1))).all()
-    if len(ids) > limit:
-        return RecipientPage(ids[:limit], ids[limit - 1])
-    if is_walked:
-        return RecipientPage(ids, await _end_of_walk(session, mailing_id=mailing_id, after=after or 0, walk=walk))
-    return RecipientPage(ids, None)
+        async with along_index(session):
+            if asked:
+                return await _walk(
+                    session, of_list, mailing_id=mailing_id, found=found, after=after or 0, limit=limit, walk=walk
+                )
+            ids = (await session.exec(select(Recipient.id).where(*of_list).order_by(*_IN_ORDER).limit(limit + 1))).all()
+    return RecipientPage(ids[:limit], ids[limit - 1] if len(ids) > limit else None)
+
+
+def _list_after(mailing_id: int, after: int) -> list[Any]:
+    """Return what makes a line one of the list behind an id, for queries in the order `_IN_ORDER`.
+
+    Both columns are compared together, so that recipient_list_idx alone has the order. For `mailing_id = …` the primary
+    key would have it too, and a plan made for any list would pass every line of every other one.
+    """
+    return [sa.tuple_(_big(mailing_id), _big(after)) < _LINE, sa.tuple_(_big(mailing_id), _big(_LAST_ID)) >= _LINE]
+
+
+def _big(key: int) -> sa.BindParameter[int]:
+    return sa.literal(key, sa.BigInteger)
+
+
+_LAST_ID = 2**63 - 1
+_IN_ORDER = (col(Recipient.mailing_id), col(Recipient.id))
+_LINE = sa.tuple_(*_IN_ORDER)
 
 
 async def _walk(
-    session: AsyncSession, of_list: Sequence[Any], *, found: RecipientFilter, limit: int, walk: int
-) -> Sequence[int]:
+    session: AsyncSession, of_list: Sequence[Any], *, mailing_id: int, found: RecipientFilter, after: int, limit: int,
+    walk: int,
+) -> RecipientPage[int]:  # fmt: skip
     # The inner limit bounds the walk along recipient_list_idx, the outer one ends it early.
-    walked = select(Recipient).where(*of_list).order_by(col(Recipient.id)).limit(walk).subquery()
+    walked = select(Recipient).where(*of_list).order_by(*_IN_ORDER).limit(walk).subquery()
     line = aliased(Recipient, walked)
-    query = select(line.id).where(*conditions(line, found)).order_by(col(line.id)).limit(limit + 1)
-    async with along_index(session):
-        return (await session.exec(query)).all()
+    query = select(line.id).where(*conditions(line, found)).order_by(col(line.mailing_id), col(line.id))
+    ids = (await session.exec(query.limit(limit + 1))).all()
+    if len(ids) > limit:
+        return RecipientPage(ids[:limit], ids[limit - 1])
+    end = (await run(session, _END_OF_WALK, mailing_id=mailing_id, after=after, last=walk - 1)).one_or_none()
+    return RecipientPage(ids, int(end.id) if end else None)
 
 
 def _ids(ids: Sequence[int]) -> sa.BindParameter[Any]:
@@ -86,14 +107,11 @@ _IDS = sa.ARRAY(sa.BigInteger)
 _END_OF_WALK = text("""
     -- The last line of a walk, if the list goes on behind it: an index-only scan of recipient_list_idx.
     SELECT min(id) AS id FROM (
-        SELECT id FROM recipient WHERE mailing_id = :mailing_id AND id > :after ORDER BY id OFFSET :last LIMIT 2
+        SELECT id FROM recipient
+        WHERE (mailing_id, id) > (:mailing_id, :after) AND (mailing_id, id) <= (:mailing_id, 9223372036854775807)
+        ORDER BY mailing_id, id OFFSET :last LIMIT 2
     ) AS rest HAVING count(*) = 2
-""")
-
-
-async def _end_of_walk(session: AsyncSession, *, mailing_id: int, after: int, walk: int) -> int | None:
-    row = (await run(session, _END_OF_WALK, mailing_id=mailing_id, after=after, last=walk - 1)).one_or_none()
-    return int(row.id) if row else None
+""").bindparams(sa.bindparam("mailing_id", type_=sa.BigInteger), sa.bindparam("after", type_=sa.BigInteger))
 
 
 async def _is_empty(session: AsyncSession, *, mailing_id: int, found: RecipientFilter) -> bool:
