@@ -22,6 +22,7 @@ from app.platform.telemetry import log, set_up_logging
 from app.platform.tokens import TokenKey
 from workers.context import Context, JobFunction, run_job
 from workers.jobs import bounces, consents, exports, imports, preparing, sending, unsubscribing, webhooks
+from workers.lanes import LANES, Lane
 from workers.relay import relay
 from workers.watch import watch
 
@@ -37,6 +38,7 @@ JOBS: dict[str, JobFunction] = {
     Job.LIST_UPDATE: sending.update_list,
     Job.LIST_EXPORT: exports.export_list,
     Job.DISPATCH_SEND: sending.send_dispatch,
+    Job.DISPATCH_SEND_FEW: sending.send_dispatch,
     Job.TEST_SEND: sending.send_test,
     Job.RECIPIENT_UNSUBSCRIBE: unsubscribing.unsubscribe_recipient,
     Job.WEBHOOK_DELIVER: webhooks.deliver,
@@ -71,9 +73,9 @@ async def run_worker(settings: Settings) -> None:
         loop.add_signal_handler(name, context.stopping.set)
     redis = redis_settings(settings.redis_url.get_secret_value())
     pool = await create_pool(redis, job_serializer=_dump, job_deserializer=_load)
-    worker = _arq_worker(context, redis)
+    arq_workers = [_arq_worker(context, redis, lane) for lane in LANES]
     background = [
-        asyncio.create_task(worker.async_run(), name="arq"),
+        *(asyncio.create_task(worker.async_run(), name="arq") for worker in arq_workers),
         asyncio.create_task(relay(context, pool), name="relay"),
         asyncio.create_task(watch(context), name="watch"),
     ]
@@ -81,8 +83,9 @@ async def run_worker(settings: Settings) -> None:
     stop = asyncio.create_task(_until(context.stopping))
     done, _ = await asyncio.wait([stop, *background], return_when=asyncio.FIRST_COMPLETED)
     context.stopping.set()  # also when one of them failed: running jobs come to a good place
-    worker.allow_pick_jobs = False
-    running = list(worker.tasks.values())
+    for worker in arq_workers:
+        worker.allow_pick_jobs = False
+    running = [task for worker in arq_workers for task in worker.tasks.values()]
     if running:
         await asyncio.wait(running, timeout=DRAIN_SECONDS)
     for task in (stop, *background):
@@ -90,7 +93,8 @@ async def run_worker(settings: Settings) -> None:
     await asyncio.gather(stop, *background, return_exceptions=True)
     try:
         async with asyncio.timeout(CLOSE_SECONDS):
-            await worker.close()
+            for worker in arq_workers:
+                await worker.close()
             await pool.aclose()
             await context.database.close()
     except (RedisError, OSError) as error:  # it is away: nothing is lost by not saying goodbye
@@ -104,7 +108,7 @@ async def _until(stopping: asyncio.Event) -> None:
     await stopping.wait()
 
 
-def _arq_worker(context: Context, redis: RedisSettings) -> Worker:
+def _arq_worker(context: Context, redis: RedisSettings, lane: Lane) -> Worker:
     async def run(_: dict[Any, Any], job_id: int) -> None:
         await run_job(context, JOBS, job_id)
 
@@ -112,10 +116,11 @@ def _arq_worker(context: Context, redis: RedisSettings) -> Worker:
         functions=[func(run, name="run")],  # type: ignore[arg-type] # arq types the context as a plain dict[Any, Any]
         redis_settings=redis,
         handle_signals=False,
-        max_jobs=10,
+        queue_name=lane.queue,
+        max_jobs=lane.slots,
         job_timeout=JOB_TIMEOUT,
         keep_result=0,  # a kept result would make arq refuse the same id later
-        poll_delay=0.1,
+        poll_delay=lane.poll,
         max_tries=1,
         log_results=False,
         job_serializer=_dump,

@@ -17,6 +17,7 @@ from app.platform.db import DATABASE_AWAY, is_away
 from app.platform.outbox import CHANNEL
 from app.platform.telemetry import log
 from workers.context import Context
+from workers.lanes import lane_of
 
 OFFER_SECONDS = 5  # an offer that nobody claimed by then is made again; arq refuses it while it is still queued
 # A worker killed between taking an offer and claiming the row leaves arq sure that the job runs, for an hour. So each
@@ -34,7 +35,7 @@ _OFFER = text("""
             AND (offered_until IS NULL OR offered_until < now())
         ORDER BY due_at LIMIT :batch FOR UPDATE SKIP LOCKED
     )
-    RETURNING id, attempts
+    RETURNING id, job, attempts
 """)
 
 
@@ -64,7 +65,8 @@ async def offer_due(context: Context, redis: ArqRedis) -> bool:
         rows = (await session.exec(_OFFER, params={"seconds": OFFER_SECONDS, "batch": BATCH})).all()  # type: ignore[call-overload]
     period = int(time.time() // REPEAT_SECONDS)
     for row in rows:
-        await redis.enqueue_job("run", row.id, _job_id=f"{row.id}:{row.attempts}:{period}")
+        queue = lane_of(row.job).queue
+        await redis.enqueue_job("run", row.id, _job_id=f"{row.id}:{row.attempts}:{period}", _queue_name=queue)
     return len(rows) == BATCH
 
 

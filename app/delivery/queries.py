@@ -187,6 +187,14 @@ _OPEN_CHUNKS = text(f"""
     FROM chunk WHERE dispatch_id = :dispatch_id AND done_at IS NULL
 """)
 
+FEW_CHUNKS = 2  # so many can be sent within a short turn
+
+_FEW_CHUNKS = text("""
+    -- Whether few chunks of a dispatch are open; looks at one more at most, by chunk_open_idx.
+    SELECT count(*) <= :few AS few
+    FROM (SELECT FROM chunk WHERE dispatch_id = :dispatch_id AND done_at IS NULL LIMIT :few + 1) AS open
+""").bindparams(sa.bindparam("few", value=FEW_CHUNKS, type_=sa.Integer))
+
 
 async def find_dispatch(session: AsyncSession, *, mailing_id: int) -> Dispatch | None:
     """Return a mailing's dispatch, or None before it was prepared."""
@@ -262,6 +270,11 @@ async def requeue_ready(session: AsyncSession, *, dispatch_id: int) -> int:
 async def requeue_unconfirmed(session: AsyncSession, *, dispatch_id: int) -> int:
     """Put unconfirmed recipients behind the others, for the policy `resend` (D34); return how many."""
     return int((await session.exec(_REQUEUE_UNCONFIRMED, params={"dispatch_id": dispatch_id})).rowcount)  # type: ignore[call-overload]
+
+
+async def has_few_chunks(session: AsyncSession, *, dispatch_id: int) -> bool:
+    """Tell whether at most FEW_CHUNKS of a dispatch are not done."""
+    return bool((await run(session, _FEW_CHUNKS, dispatch_id=dispatch_id)).one().few)
 
 
 async def count_open_chunks(session: AsyncSession, *, dispatch_id: int) -> Any:

@@ -65,6 +65,8 @@ class Sender:  # the one class with a life of its own: it is what connections pu
     retries: Retries
     on_bounced: OnBounced
     stopping: asyncio.Event
+    leaving: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when its turn is over: it leaves the rest to others."""
     window: int = WINDOW
     lease: float = LEASE_SECONDS
     accepted: int = 0
@@ -115,7 +117,8 @@ class Sender:  # the one class with a life of its own: it is what connections pu
 
     def _must_end(self, until: float | None) -> bool:
         late = until is not None and boot_seconds() > until
-        return self.halted or self.fault is not None or self.stopping.is_set() or late
+        asked = self.stopping.is_set() or self.leaving.is_set()
+        return self.halted or self.fault is not None or asked or late
 
     def _wake(self) -> None:
         for connection in list(self._open):

@@ -58,8 +58,13 @@ async def enqueue_senders(session: AsyncSession, *, dispatch_id: int, senders: i
 
 
 async def enqueue_sender(session: AsyncSession, *, dispatch_id: int, number: int) -> None:
-    """Enqueue one of a dispatch's sending jobs, unless it waits or runs."""
-    await enqueue(session, Job.DISPATCH_SEND, dedup=f"send:{dispatch_id}:{number}", dispatch=dispatch_id, number=number)
+    """Enqueue one of a dispatch's sending jobs, unless it waits or runs.
+
+    With few recipients left to send to, it is a job that does not wait for those of large mailings.
+    """
+    few = await queries.has_few_chunks(session, dispatch_id=dispatch_id)
+    kind = Job.DISPATCH_SEND_FEW if few else Job.DISPATCH_SEND
+    await enqueue(session, kind, dedup=f"send:{dispatch_id}:{number}", dispatch=dispatch_id, number=number)
 
 
 async def load_plan(

@@ -5,6 +5,7 @@ holds a lease on the row, and the job's last transaction deletes it. A crash or 
 whose lease ran out is offered again.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -28,6 +29,7 @@ class Job(StrEnum):
     LIST_EXPORT = "list.export"
     MAILING_PREPARE = "mailing.prepare"
     DISPATCH_SEND = "dispatch.send"
+    DISPATCH_SEND_FEW = "dispatch.send_few"
     BOUNCE_READ = "bounce.read"
     TEST_SEND = "test.send"
     RECIPIENT_UNSUBSCRIBE = "recipient.unsubscribe"
@@ -36,7 +38,7 @@ class Job(StrEnum):
     CONSENT_EXPIRE = "consent.expire"
 
 
-EXCLUSIVE = (Job.DISPATCH_SEND, Job.WEBHOOK_DELIVER)
+EXCLUSIVE = (Job.DISPATCH_SEND, Job.DISPATCH_SEND_FEW, Job.WEBHOOK_DELIVER)
 """Jobs whose dedup key holds while they run, too. For the others it ends when they begin: what happens from then on
 may be too late for them to see, so it needs a job of its own."""
 
@@ -81,3 +83,19 @@ async def enqueue(
     await session.exec(  # type: ignore[call-overload]
         _ENQUEUE, params={"job": job.value, "args": args, "dedup": dedup, "due_at": due_at}
     )
+
+
+_HAS_WAITED = text("""
+    -- Whether a job of these kinds has been due for a while and nobody runs it; by outbox_due_idx.
+    SELECT EXISTS (
+        SELECT FROM outbox
+        WHERE failed_at IS NULL AND due_at < now() - make_interval(secs => :seconds)
+            AND (lease_until IS NULL OR lease_until < now()) AND job = ANY(:jobs)
+    ) AS waits
+""").bindparams(sa.bindparam("jobs", type_=sa.ARRAY(sa.Text)))
+
+
+async def has_waited(session: AsyncSession, *, jobs: Sequence[Job], seconds: float) -> bool:
+    """Tell whether a job of these kinds has waited for a slot for so long."""
+    params = {"jobs": [job.value for job in jobs], "seconds": seconds}
+    return bool((await session.exec(_HAS_WAITED, params=params)).one().waits)  # type: ignore[call-overload]

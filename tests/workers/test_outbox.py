@@ -16,10 +16,12 @@ from app.platform.outbox import Job, enqueue
 from app.platform.tokens import TokenKey
 from tests.conftest import SECRET, settings_for
 from workers.context import LEASE_SECONDS, MAX_ATTEMPTS, Context, GiveUpError, JobRun, run_job
+from workers.lanes import lane_of
 from workers.main import redis_settings
 from workers.relay import OFFER_SECONDS, offer_due, relay
 
 JOB = Job.LIST_UPDATE  # any job will do: these tests run functions of their own
+LANE = lane_of(JOB)
 
 
 @pytest.fixture
@@ -148,10 +150,10 @@ async def test_job_of_a_killed_worker_is_offered_and_claimed_again(context, sql,
     await sql.execute("UPDATE outbox SET attempts = 1, lease_until = now() + interval '10 s'")  # claimed, then killed
     await sql.execute("UPDATE outbox SET offered_until = now() - interval '1 s'")
     await offer_due(context, redis)
-    assert await redis.zcard("arq:queue") == 1  # its lease still holds
+    assert await redis.zcard(LANE.queue) == 1  # its lease still holds
     await sql.execute("UPDATE outbox SET lease_until = now() - interval '1 s'")
     await offer_due(context, redis)
-    assert await redis.zcard("arq:queue") == 2
+    assert await redis.zcard(LANE.queue) == 2
 
     async def job(_, run):
         assert run.attempt == 2
@@ -181,18 +183,18 @@ async def test_emptied_redis_loses_nothing(context, sql, redis):
     for _ in range(3):
         await add(context, sql)
     await offer_due(context, redis)
-    assert await redis.zcard("arq:queue") == 3
+    assert await redis.zcard(LANE.queue) == 3
     await redis.flushall()
     await sql.execute("UPDATE outbox SET offered_until = offered_until - $1 * interval '1 s'", OFFER_SECONDS + 1)
     await offer_due(context, redis)
-    assert await redis.zcard("arq:queue") == 3
+    assert await redis.zcard(LANE.queue) == 3
 
 
 async def test_offer_is_not_repeated_while_it_stands(context, sql, redis):
     await add(context, sql)
     await offer_due(context, redis)
     await offer_due(context, redis)
-    assert await redis.zcard("arq:queue") == 1
+    assert await redis.zcard(LANE.queue) == 1
 
 
 async def test_worker_killed_between_taking_an_offer_and_claiming_the_row_holds_nothing_up(
@@ -201,12 +203,12 @@ async def test_worker_killed_between_taking_an_offer_and_claiming_the_row_holds_
     """Arq believes for an hour that the job runs, and refuses its name for a day."""
     await add(context, sql)
     await offer_due(context, redis)
-    [taken] = await redis.zrange("arq:queue", 0, -1)
+    [taken] = await redis.zrange(LANE.queue, 0, -1)
     await redis.psetex(b"arq:in-progress:" + taken, 3_600_000, b"1")
     await sql.execute("UPDATE outbox SET offered_until = NULL")
     monkeypatch.setattr("workers.relay.REPEAT_SECONDS", 0.001)
     await offer_due(context, redis)
-    assert len(await redis.zrange("arq:queue", 0, -1)) == 2
+    assert len(await redis.zrange(LANE.queue, 0, -1)) == 2
 
 
 async def test_committed_job_is_offered_at_once(context, sql, redis, monkeypatch):
@@ -216,7 +218,7 @@ async def test_committed_job_is_offered_at_once(context, sql, redis, monkeypatch
         async with asyncio.timeout(5):
             await until(lambda: sql.fetchval("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"))
             await add(context, sql)
-            await until(lambda: redis.zcard("arq:queue"))
+            await until(lambda: redis.zcard(LANE.queue))
     finally:
         relaying.cancel()
         await asyncio.gather(relaying, return_exceptions=True)
@@ -235,7 +237,7 @@ async def test_relay_outlives_a_database_that_goes_and_comes(context, sql, redis
     await admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
     await admin.close()
     async with asyncio.timeout(15):
-        await until(lambda: redis.zcard("arq:queue"))
+        await until(lambda: redis.zcard(LANE.queue))
     relaying.cancel()
     await asyncio.gather(relaying, return_exceptions=True)
 

@@ -1,5 +1,6 @@
 """List updates, sending, tests."""
 
+import asyncio
 from collections.abc import Sequence
 
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -18,11 +19,15 @@ from app.delivery.windows import boot_seconds
 from app.mailings import queries, service
 from app.mailings.composing import Composer, render_test
 from app.mailings.states import SOURCES_OPEN
+from app.platform.db import DATABASE_AWAY
 from app.platform.errors import Problem
 from app.platform.operations import OperationState, close_operation
+from app.platform.outbox import Job, has_waited
 from workers.context import Context, JobRun
 
-TURN_SECONDS = 60.0  # a sender leaves the rest to others after this long, so that many mailings get their turns
+TURN_SECONDS = 60.0  # a sender begins anew after this long
+SHORT_TURN_SECONDS = 5.0  # … or this long, when others wait for its slot; a new beginning costs a tenth of a second
+LOOK_SECONDS = 1.0
 
 
 def _composer(context: Context) -> Composer:
@@ -86,7 +91,26 @@ async def _send(context: Context, plan: Plan, retries: Retries) -> Ended:
         on_bounced=_take_in,
         stopping=context.stopping,
     )
-    return await sender.run(until=boot_seconds() + TURN_SECONDS)
+    turn = asyncio.create_task(_end_turn(context, sender))
+    try:
+        return await sender.run(until=boot_seconds() + TURN_SECONDS)
+    finally:
+        turn.cancel()
+        await asyncio.gather(turn, return_exceptions=True)
+
+
+async def _end_turn(context: Context, sender: Sender) -> None:
+    """End a sender's turn early when other mailings' senders wait for a slot: each gets its share of them (D31)."""
+    await asyncio.sleep(SHORT_TURN_SECONDS)
+    while not sender.leaving.is_set():
+        try:
+            async with context.database.begin() as session:
+                waits = await has_waited(session, jobs=(Job.DISPATCH_SEND,), seconds=LOOK_SECONDS)
+        except DATABASE_AWAY:
+            waits = False  # the sender itself says so
+        if waits:
+            sender.leaving.set()
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def _words(fault: SendResult) -> str:
