@@ -1,4 +1,4 @@
-"""Fairness with a real worker: what people wait for starts at once, however many large mailings are being sent (D31)."""
+"""Fairness with a real worker: what people wait for starts at once, however many large mailings are sent (D31)."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ SLOW = "dot *: wait 0.4; usual"  # 8 senders with 20 connections send 400 messag
 _LINES = """
     INSERT INTO recipient (mailing_id, seq, name, email, email_key, status)
     SELECT $1::bigint, n, 'Kari', address, address, 'ready'
-    FROM generate_series(1, $2::int) AS n, LATERAL (SELECT 'm' || $1::bigint || '.' || n || '@example.no' AS address) AS a
+    FROM generate_series(1, $2::int) AS n, format('m%s.%s@example.no', $1::bigint, n) AS address
 """
 
 
@@ -66,12 +66,10 @@ async def test_a_small_mailing_and_a_test_start_at_once_while_many_large_mailing
         await house.request("POST", f"/v1/mailings/{mailing_id}/test", {"addresses": ["test@example.no"]})
         test = await seconds_until_taken(house, "test@example.no")
         assert house.taken() < LARGE * RECIPIENTS, "the large mailings were over before the small one began"
-        assert small < WITHIN
-        assert test < WITHIN
+        assert max(small, test) < WITHIN, (small, test)
         # … and the large ones share the slots: each has sent something after two short turns.
         sent = "SELECT count(DISTINCT mailing_id) FROM recipient WHERE sent_at IS NOT NULL"
         await house.until(lambda: _at_least(house, sent, LARGE + 1), within=30)
-        print(f"small mailing {small:.2f} s, test message {test:.2f} s")
 
 
 async def _at_least(house: World, query: str, count: int) -> bool:
