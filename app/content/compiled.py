@@ -15,7 +15,9 @@ from operator import itemgetter
 from typing import Any, Self
 
 from app.content import headers
+from app.content.attached import FilePlace, Tail, tail_size
 from app.content.encoding import encode_value
+from app.content.headers import UnsendableError
 from app.content.links import TrackedLink, value_of
 from app.content.merge_tags import Parts, is_empty, parse, unparse
 from app.content.pieces import TokenKind, Value
@@ -30,6 +32,20 @@ class TokenSlot:
 
     kind: TokenKind
     position: int = 0
+
+
+VALUE_LIMIT = 10_000
+"""Characters of one merge value; the API takes 2 000 at most, so a longer one came in some other way.
+
+At this length laying it out takes 3 ms, during which a sender's other connections wait; a megabyte would take 0.3 s.
+"""
+
+
+class OversizedValueError(UnsendableError):
+    """A merge value that is too long for a message. Cut, it would be a message that nobody wrote: it is not sent."""
+
+    def __init__(self, tag: str, length: int) -> None:
+        super().__init__(f"the value of {tag} has {length} characters; at most {VALUE_LIMIT} go into a message")
 
 
 FORMAT = 1
@@ -85,7 +101,7 @@ class CompiledMessage:
     must be fetched. `undefaulted` are those of them that are used somewhere without a default; `missing` are the
     mailing's own tags without value and default. `pixel` is the markup before and after the token. `size` is in octets
     as sent, without attachments. `plain` has the links as they were written, for recipients whose clicks are not
-    tracked (D43); None if no link differs.
+    tracked (D43); None if no link differs. `tail` is what follows the HTML where files are attached.
     """
 
     subject: Parts
@@ -102,12 +118,18 @@ class CompiledMessage:
     size: int
     tracked: Joint
     plain: Joint | None
+    tail: Tail = ()
+
+    @property
+    def tail_size(self) -> int:
+        """Octets of the tail as sent: nearly all of them its attachments."""
+        return tail_size(self.tail)
 
     def render(self, data: RecipientData, *, clicks: bool = True, opens: bool = True) -> bytes:
-        """Give the whole message (RFC 5322): CRLF, 7-bit, ready for DATA, without the final dot.
+        """Give the message (RFC 5322): CRLF, 7-bit, ready for DATA, without the final dot, and without its tail.
 
         `clicks` and `opens` False leave out what the recipient has not allowed (D43). Raises ValueError for a wrong
-        number of tokens, UnsendableAddressError for an address no header can carry.
+        number of tokens, UnsendableError for an address no header can carry, or a value longer than VALUE_LIMIT.
         """
         joint, filled = self.fill(data, clicks=clicks, opens=opens)
         return joint.fill(filled)
@@ -129,14 +151,18 @@ class CompiledMessage:
         ]
         for slot in self.value_slots:
             value = values.get(slot.tag)
+            if value is not None and len(value) > VALUE_LIMIT:
+                raise OversizedValueError(slot.tag, len(value))
             filled.append(encode_value(slot.mode, slot.default if value is None or is_empty(value) else value))
         return (self.tracked if clicks or self.plain is None else self.plain), filled
 
     def _subject_line(self, values: Mapping[str, str]) -> str:
         if not self.subject:
             return ""
-        parts = [part if isinstance(part, str) else value_of(part, values) for part in self.subject]
-        return headers.text("Subject", "".join(parts))
+        line = "".join(part if isinstance(part, str) else value_of(part, values) for part in self.subject)
+        if len(line) > VALUE_LIMIT:
+            raise OversizedValueError("the subject", len(line))
+        return headers.text("Subject", line)
 
     def _from_line(self, values: Mapping[str, str]) -> str:
         if not self.recipient_sender:
@@ -170,6 +196,7 @@ class CompiledMessage:
             "size": self.size,
             "tracked": [self.tracked.texts, self.tracked.places],
             "plain": [self.plain.texts, self.plain.places] if self.plain else None,
+            "tail": [item if isinstance(item, str) else [item.key, item.size] for item in self.tail],
         }
 
     @classmethod
@@ -192,6 +219,7 @@ class CompiledMessage:
             size=stored["size"],
             tracked=_joint(stored["tracked"]),
             plain=_joint(stored["plain"]) if stored["plain"] else None,
+            tail=tuple(item if isinstance(item, str) else FilePlace(*item) for item in stored.get("tail", ())),
         )
 
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from app.content import headers
+from app.content.attached import Attachment
 from app.content.compiled import FIELDS, CompiledMessage, Joint, TokenSlot
 from app.content.encoding import lay_out
 from app.content.filling import SPECIAL_LINKS, Filling
 from app.content.html_part import Document, html_pieces, misplaced_tags, read_document
 from app.content.links import LinkRules
 from app.content.merge_tags import Hole, MergeTagError, Parsed, Parts, TagFault, is_empty, parse_leniently
-from app.content.mime import Attachment, HeaderPlace, Item, message_body
+from app.content.mime import HeaderPlace, Item, message_body
 from app.content.pieces import TOKEN_WIDTH, Piece, Pixel, Token, TokenKind, Value
 from app.content.text_part import derived_pieces, written_pieces
 
@@ -129,17 +130,16 @@ def _assemble(source: MessageSource, content: _Content, filling: Filling) -> Com
     subject = filling.expand_all(content.subject.parts)
     head = _head(source, subject, filling)
     seed = "\0".join((source.subject, source.html, source.text or "")).encode("utf-8", "replace")
-    bodies = {
-        tracked: message_body(
+    bodies: dict[bool, list[Item]] = {}
+    for tracked in (True, False):
+        bodies[tracked], tail = message_body(
             _text(content, filling, tracked=tracked),
             html_pieces(content.document, filling, tracked=tracked, pixel=source.track_opens),
             source.attachments,
             seed=seed,
         )
-        for tracked in (True, False)
-    }
     slots = _Slots.of([*head, *bodies[True], *bodies[False]], content.document, pixel=source.track_opens)
-    tracked, plain = (slots.joint([*head, *bodies[variant]]) for variant in (True, False))
+    with_tracking, plain = (slots.joint([*head, *bodies[variant]]) for variant in (True, False))
     tags, undefaulted, missing = _tags_used(content, filling)
     return CompiledMessage(
         subject=subject if _varies(subject) else (),
@@ -153,9 +153,10 @@ def _assemble(source: MessageSource, content: _Content, filling: Filling) -> Com
         undefaulted=undefaulted,
         missing=missing,
         pixel=_pixel(filling) if source.track_opens else None,
-        size=sum(map(len, tracked.texts)) + TOKEN_WIDTH * len(slots.tokens) - _encoded_size(source.attachments),
-        tracked=tracked,
-        plain=None if plain == tracked else plain,
+        size=sum(map(len, with_tracking.texts)) + TOKEN_WIDTH * len(slots.tokens),
+        tracked=with_tracking,
+        plain=None if plain == with_tracking else plain,
+        tail=tail,
     )
 
 
@@ -214,10 +215,6 @@ def _tags_used(content: _Content, filling: Filling) -> tuple[frozenset[str], fro
         if not parts:
             missing.add(hole.tag)
     return frozenset(tags), frozenset(undefaulted), frozenset(missing)
-
-
-def _encoded_size(attachments: Sequence[Attachment]) -> int:
-    return sum(len(attachment.content) * 78 // 57 for attachment in attachments)  # base64: 57 octets make a line of 78
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ Every function gives whole lines that end with CRLF.
 
 import binascii
 import re
+from urllib.parse import quote
 
 import idna
 
@@ -16,6 +17,8 @@ LINE = 78
 LINE_LIMIT = 998
 ADDRESS_LIMIT = 254
 
+RFC2231_CHARSET = "utf-8''"
+
 _ENCODED_LINE = 76  # RFC 2047 §2: the limit of a line that holds an encoded word
 _WORD_FRAME = len("=?utf-8?b??=")
 _PLAIN = re.compile(r"(?:[!-~]++(?: [!-~]++)*)?")
@@ -26,11 +29,14 @@ _ATOM = r"[!#-'*+\-/-9=?A-Z^-~]+"
 _ADDRESS = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@[A-Za-z0-9](?:[A-Za-z0-9.\-]*[A-Za-z0-9])?")
 
 
-class UnsendableAddressError(ValueError):
+class UnsendableError(ValueError):
+    """One recipient's message cannot be made: a permanent local failure, never a bounce, and nobody else's problem."""
+
+
+class UnsendableAddressError(UnsendableError):
     """An address that no header can carry: malformed, or with a local part outside ASCII (RFC 6532 is not used).
 
-    For the recipient it is a permanent local failure, not a bounce. The message leaves the address out, since messages
-    end up in logs.
+    The message leaves the address out, since messages end up in logs.
     """
 
     def __init__(self, field: str) -> None:
@@ -127,6 +133,32 @@ def list_id(value: str) -> str:
     if not _LIST_ID.fullmatch(identifier := identifier.removesuffix(">")):
         raise HeaderError("List-Id", "needs an identifier like newsletter.example.com, in brackets after a name")
     return _named("List-Id", _phrase(name.strip().strip('"'), column=len("List-Id: ")), f"<{identifier}>")
+
+
+def with_filename(field: str, value: str, *, parameter: str, filename: str) -> str:
+    """Give a header like Content-Disposition with a file's name as a parameter, by RFC 2231 where it has to be.
+
+    `value` is the type or disposition, with whatever parameters it has already.
+    """
+    quoted = filename.replace("\\", "\\\\").replace('"', '\\"')
+    if filename.isascii() and filename.isprintable() and len(quoted) + len(parameter) <= LINE - len(' ="";'):
+        return f'{field}: {value};\r\n {parameter}="{quoted}"\r\n'
+    pieces = _percent_encoded(clean(filename).replace("\n", " "), room=LINE - len(f" {parameter}*99*=utf-8'';"))
+    if len(pieces) == 1:
+        return f"{field}: {value};\r\n {parameter}*=utf-8''{pieces[0]}\r\n"
+    lines = [f"{parameter}*{n}*={'' if n else RFC2231_CHARSET}{piece}" for n, piece in enumerate(pieces)]
+    return f"{field}: {value};\r\n " + ";\r\n ".join(lines) + "\r\n"
+
+
+def _percent_encoded(text: str, *, room: int) -> list[str]:
+    """Give a text percent-encoded in pieces of at most `room` characters; none ends within a character."""
+    pieces = [""]
+    for character in text:
+        encoded = quote(character, safe="", errors="replace")
+        if len(pieces[-1]) + len(encoded) > room:
+            pieces.append("")
+        pieces[-1] += encoded
+    return pieces
 
 
 def _phrase(name: str, *, column: int) -> str:

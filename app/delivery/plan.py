@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from app.content.compiled import CompiledMessage, RecipientData, TokenSlot
-from app.content.headers import UnsendableAddressError
+from app.content.headers import UnsendableError
 from app.delivery.merge_data import values_of
 from app.delivery.signing import Signing
 from app.delivery.smtp.wire import Stuffed
@@ -58,6 +58,8 @@ class Plan:
     """Whether persons who were never asked are tracked (D43)."""
     signers: Signers = field(default_factory=Signers, repr=False, compare=False)
     """Who signs mail from which domain (DKIM)."""
+    tail: bytes = field(default=b"", repr=False)
+    """The end of every message, with its attachments: made once (`attached.make_tail`), shared by all."""
     _signing: Signing = field(init=False, repr=False, compare=False)
     _make_tokens: Callable[[int], list[str]] = field(init=False, repr=False, compare=False)
     """A recipient's tokens: that of the Message-ID, then those of the message's slots."""
@@ -65,7 +67,7 @@ class Plan:
     def __post_init__(self) -> None:
         slots = [(_PURPOSES[slot.kind], self._object(slot)) for slot in self.compiled.token_slots]
         object.__setattr__(self, "_make_tokens", self.tokens.maker([(Purpose.MESSAGE, 0), *slots]))
-        object.__setattr__(self, "_signing", Signing(self.signers, tokens=len(slots)))
+        object.__setattr__(self, "_signing", Signing(self.signers, tokens=len(slots), tail=self.tail))
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -76,19 +78,22 @@ class Plan:
         """Return the recipient's own bounce address (VERP, D57)."""
         return f"{self.tokens.make_return_path(recipient_id)}@{self.return_domain}"
 
-    def render(self, row: Any, tags: tuple[str, ...], *, as_recipient: int | None = None) -> bytes:
+    def render(self, row: Any, tags: tuple[str, ...], *, as_recipient: int | None = None) -> Stuffed:
         """Return the message of a row of `merge_data.select_recipients`, signed if its From domain has keys.
 
-        `as_recipient` NOBODY makes the tokens of a test. Raises UnsendableAddressError, SealBrokenError.
+        `as_recipient` NOBODY makes the tokens of a test. Raises UnsendableError, SealBrokenError.
         """
         recipient_id: int = row.id if as_recipient is None else as_recipient
         data = self.data(row, tags, recipient_id=recipient_id)
         joint, filled = self.compiled.fill(data, **self.allowed(row))
-        message = joint.fill(filled)
-        if signer := self._signing.signer_of(message):
-            message = self._signing.sign(message, signer=signer, joint=joint, filled=filled)
+        content = joint.fill(filled)
+        if signer := self._signing.signer_of(content):
+            content = self._signing.sign(content, signer=signer, joint=joint, filled=filled)
         # No line of it begins with a dot: tests/content/test_rendering.py, test_every_line_can_be_sent_as_it_is.
-        return Stuffed(message)
+        message = Stuffed(content)
+        if self.tail:
+            message.tail = self.tail
+        return message
 
     def allowed(self, row: Any) -> dict[str, bool]:
         """Return what may be tracked of a row's recipient (D43)."""
@@ -120,4 +125,4 @@ def _date(second: int) -> str:
     return formatdate(second)
 
 
-__all__ = ["NOBODY", "Plan", "Task", "UnsendableAddressError"]
+__all__ = ["NOBODY", "Plan", "Task", "UnsendableError"]

@@ -17,7 +17,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app.delivery import queries
 from app.delivery.journal import Journal
 from app.delivery.picking import Picking
-from app.delivery.plan import Plan, Task, UnsendableAddressError
+from app.delivery.plan import Plan, Task, UnsendableError
 from app.delivery.replies import Outcome, SendResult, decided_here
 from app.delivery.results import OnBounced, Retries, Settled, bounces, columns
 from app.delivery.smtp.account import SmtpAccount
@@ -132,11 +132,12 @@ class Sender:  # the one class with a life of its own: it is what connections pu
             task.chunk.in_hand += 1
             try:
                 task.content = task.content or self.plan.render(task.row, self._tags)
-            except UnsendableAddressError as error:
+            except UnsendableError as error:
                 task.chunk.in_hand -= 1
                 self._record(task, decided_here(Outcome.REJECTED, str(error)))
                 continue
-            return Envelope(key=task, sender=self.plan.return_path(task.recipient_id), recipient=task.email)
+            path, shared = self.plan.return_path(task.recipient_id), len(self.plan.tail)
+            return Envelope(key=task, sender=path, recipient=task.email, shared=shared)
         return None
 
     def content(self, envelope: Envelope) -> bytes:

@@ -8,6 +8,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.content.compiled import CompiledMessage
 from app.delivery import queries
+from app.delivery.attached import make_tail
 from app.delivery.journal import DeadJournal, Entry, read_dead, recovery_lock
 from app.delivery.models import Dispatch
 from app.delivery.part_queries import expire_chunks
@@ -74,10 +75,12 @@ async def load_plan(
     dispatch = await session.get(Dispatch, dispatch_id, populate_existing=True)
     if dispatch is None or dispatch.halted_at is not None:
         return None
+    compiled = CompiledMessage.from_dict(dispatch.compiled)
     plan = plan_of(
         mailing_id=dispatch.mailing_id,
         dispatch_id=dispatch.id,
-        compiled=CompiledMessage.from_dict(dispatch.compiled),
+        compiled=compiled,
+        tail=await make_tail(session, compiled.tail),
         link_ids=dispatch.link_ids,
         settings=settings,
         tokens=tokens,
@@ -96,8 +99,12 @@ def plan_of(
     settings: Settings,
     tokens: TokenKey,
     signers: Signers | None = None,
+    tail: bytes = b"",
 ) -> Plan:
-    """Return a plan; previews and tests make one without a dispatch. Nothing is signed without `signers`."""
+    """Return a plan; previews and tests make one without a dispatch, and who only shows a message needs no tail.
+
+    Nothing is signed without `signers`.
+    """
     return Plan(
         dispatch_id=dispatch_id,
         mailing_id=mailing_id,
@@ -108,6 +115,7 @@ def plan_of(
         return_domain=settings.return_domain,
         track_unknown=settings.unknown_tracking_consent,
         signers=signers or Signers(),
+        tail=tail,
     )
 
 

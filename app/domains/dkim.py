@@ -32,9 +32,12 @@ _PADDING, _SHA256 = PKCS1v15(), SHA256()
 PrivateKey = RSAPrivateKey | Ed25519PrivateKey
 
 
-def relaxed_body(body: bytes) -> bytes:
-    """Return a body in relaxed canonical form (RFC 6376 §3.4.4)."""
-    body = _SPACES.sub(b" ", body).replace(b" \r\n", b"\r\n").removesuffix(b" ")
+def relaxed_body(body: bytes, *, is_all: bool = True) -> bytes:
+    """Return a body in relaxed canonical form (RFC 6376 §3.4.4), or its beginning if it is not all."""
+    body = _SPACES.sub(b" ", body).replace(b" \r\n", b"\r\n")
+    if not is_all:
+        return body
+    body = body.removesuffix(b" ")
     end = len(body)
     while body.endswith(b"\r\n", 0, end):
         end -= 2

@@ -76,7 +76,8 @@ async def read_piece(session: AsyncSession, *, file_id: int, seq: int) -> bytes 
     return (await session.exec(query)).one_or_none()
 
 
-async def _pieces(session: AsyncSession, *, file_id: int) -> AsyncIterator[bytes]:
+async def stored_pieces(session: AsyncSession, *, file_id: int) -> AsyncIterator[bytes]:
+    """Yield a file's pieces in order."""
     seq = 0
     while (octets := await read_piece(session, file_id=file_id, seq=seq)) is not None:
         yield octets
@@ -86,5 +87,5 @@ async def _pieces(session: AsyncSession, *, file_id: int) -> AsyncIterator[bytes
 async def fetch(session: AsyncSession, *, file_id: int, target: Path) -> None:
     """Write a stored file to `target`, piece by piece."""
     with target.open("wb") as out:
-        async for octets in _pieces(session, file_id=file_id):
+        async for octets in stored_pieces(session, file_id=file_id):
             out.write(octets)

@@ -3,6 +3,7 @@
 import email
 import email.policy
 
+from app.content.attached import Base64Lines
 from app.content.compiled import RecipientData
 from app.content.compiler import MessageSource, compile_message
 
@@ -37,3 +38,15 @@ def recipient(message, values=None, **changes):
 
 def parsed(rendered):
     return email.message_from_bytes(rendered, policy=email.policy.default)
+
+
+def whole(message, data, files, **allowed):
+    """The message with its tail, the octets of each file by its key."""
+    tail = b""
+    for item in message.tail:
+        if isinstance(item, str):
+            tail += item.encode("ascii")
+        else:
+            lines = Base64Lines()
+            tail += lines.feed(files[item.key]) + lines.end()
+    return message.render(data, **allowed) + tail

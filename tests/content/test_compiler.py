@@ -1,14 +1,17 @@
+import base64
 import json
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from app.content.attached import Attachment, Base64Lines, encoded_size
 from app.content.compiled import CompiledMessage, TokenSlot, empty_tags, preview
 from app.content.headers import HeaderError, UnsendableAddressError
 from app.content.merge_tags import MergeTagError
-from app.content.mime import Attachment
-from tests.content.messages import PUBLIC_URL, compiled, parsed, recipient, token
+from tests.content.messages import PUBLIC_URL, compiled, parsed, recipient, token, whole
 
 NEWSLETTER = (Path(__file__).parent.parent / "data" / "cerberus-hybrid.html").read_text(encoding="utf-8")
 NAMED = {"customer.firstname": "Kari"}
@@ -333,16 +336,28 @@ def test_a_marker_in_the_content_stays_content():
 
 
 def test_attachments_and_inline_images_come_along():
-    files = (
-        Attachment("Møte.pdf", "application/pdf", b"%PDF" * 100),
-        Attachment("logo.png", "image/png", b"\x89PNG", content_id="logo"),
+    files = {7: b"%PDF" * 100, 8: b"\x89PNG"}
+    given = (
+        Attachment(7, "Møte.pdf", "application/pdf", len(files[7])),
+        Attachment(8, "logo.png", "image/png", len(files[8]), content_id="logo"),
     )
-    message = compiled("<img src='cid:logo' alt=Logo>", attachments=files)
-    mail = parsed(message.render(recipient(message)))
+    message = compiled("<img src='cid:logo' alt=Logo>", attachments=given)
+    sent = whole(message, recipient(message), files)
+    mail = parsed(sent)
+    assert not any(part.defects for part in mail.walk())
     assert mail.get_content_type() == "multipart/mixed"
     (attached,) = mail.iter_attachments()
-    assert (attached.get_filename(), attached.get_content()) == ("Møte.pdf", b"%PDF" * 100)
+    assert (attached.get_filename(), attached.get_content()) == ("Møte.pdf", files[7])
     related = next(part for part in mail.walk() if part.get_content_type() == "multipart/related")
     image = list(related.iter_parts())[1]
-    assert (image["Content-ID"], image.get_content()) == ("<logo>", b"\x89PNG")
+    assert (image["Content-ID"], image.get_content()) == ("<logo>", files[8])
+    assert len(sent) == len(message.render(recipient(message))) + message.tail_size
     assert abs(message.size - compiled("<img src='cid:logo' alt=Logo>").size) < 1000
+
+
+@given(st.lists(st.binary(max_size=200), max_size=6))
+def test_base64_lines_are_the_same_however_the_octets_are_cut(pieces):
+    lines, octets = Base64Lines(), b"".join(pieces)
+    encoded = b"".join([*map(lines.feed, pieces), lines.end()])
+    assert encoded == base64.encodebytes(octets).strip().replace(b"\n", b"\r\n")
+    assert len(encoded) == encoded_size(len(octets))

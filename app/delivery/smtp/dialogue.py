@@ -11,28 +11,28 @@ from collections import deque
 from typing import Final
 
 from app.delivery.replies import Outcome, SendResult, Stage, classify, decided_here
+from app.delivery.smtp import wire
 from app.delivery.smtp.account import Pipelining, SmtpAccount
 from app.delivery.smtp.feed import ConnectionEnd, EndReason, Envelope, Feed
 from app.delivery.smtp.patience import DOT, ENVELOPE, LONE_DOT, QUIT, RSET, Patience
-from app.delivery.smtp.wire import END_OF_BODY, Offer, ReplyReader, body, envelope_commands, refuse, refuse_size
 
 
 class SmtpConnection(asyncio.Protocol):
     """One connection that sends what its feed gives until it ends; see `open_connection`."""
 
-    def __init__(self, transport: asyncio.Transport, feed: Feed, account: SmtpAccount, offer: Offer) -> None:
+    def __init__(self, transport: asyncio.Transport, feed: Feed, account: SmtpAccount, offer: wire.Offer) -> None:
         self.closed: asyncio.Future[ConnectionEnd] = asyncio.get_running_loop().create_future()
         self.offer = offer
         self.pipelining = (account.pipelining or Pipelining.FULL) if offer.pipelining else Pipelining.OFF
         self._full = self.pipelining is Pipelining.FULL
         self._transport = transport
         self._feed = feed
-        self._reader = ReplyReader()
+        self._reader = wire.ReplyReader()
 
         self._current: Envelope | None = None  # its body is out
         self._next: Envelope | None = None  # its envelope is out, or about to be
         self._after: Envelope | None = None  # taken from the feed for the write that is being made
-        self._prepared: bytes | None = None  # the body of `_next` where SIZE needed it early
+        self._prepared: tuple[bytes, ...] | None = None  # the body of `_next` where SIZE needed it early
         self._refusal: SendResult | None = None  # of `_next`, not yet settled
         self._go_ahead = False  # the 354 for `_next` has come
         self._reset_due = False  # the server holds a transaction that nobody wants
@@ -231,12 +231,12 @@ class SmtpConnection(asyncio.Protocol):
             if self._refusal is not None:
                 # 354 although nobody is to get it: whatever the server says to nothing, RCPT's word stands.
                 self._settle_next(self._refusal)
-                self._write(b".\r\n", (LONE_DOT,))
+                self._write((b".\r\n",), (LONE_DOT,))
             elif not self._paused:
                 self._send_body()
         elif self._unwritten:
             command, stage = self._unwritten.popleft()
-            self._write(command, (stage,))
+            self._write((command,), (stage,))
         else:
             self._open_envelope()
 
@@ -245,17 +245,17 @@ class SmtpConnection(asyncio.Protocol):
         if self._next is None:
             self._rest()
             return
-        size = None if self._prepared is None else len(self._prepared) - END_OF_BODY
-        commands = deque(zip(envelope_commands(self._next, size=size), ENVELOPE, strict=True))
+        size = None if self._prepared is None else wire.body_size(self._prepared)
+        commands = deque(zip(wire.envelope_commands(self._next, size=size), ENVELOPE, strict=True))
         if self._reset_due:
             commands.appendleft((b"RSET\r\n", RSET))
             self._reset_due = False
         if self.pipelining is Pipelining.OFF:
             command, awaited = commands.popleft()
             self._unwritten = commands
-            self._write(command, (awaited,))
+            self._write((command,), (awaited,))
         else:
-            self._write(b"".join(command for command, _ in commands), tuple(awaited for _, awaited in commands))
+            self._write(tuple(command for command, _ in commands), tuple(awaited for _, awaited in commands))
 
     def _rest(self) -> None:
         """Nothing to send now: wait for `wake`, or leave if nothing more may be sent."""
@@ -279,11 +279,11 @@ class SmtpConnection(asyncio.Protocol):
             self._after = envelope = self._feed.next()
             if envelope is None:
                 return None
-            refusal = refuse(envelope, self.offer)
+            refusal = wire.refuse(envelope, self.offer)
             if refusal is None and not self._full and self.offer.size is not None:
                 # Built before MAIL, so that SIZE can be declared (RFC 1870 §6); pipelined, it is not worth the wait.
-                self._prepared = body(self._feed.content(envelope))
-                refusal = refuse_size(len(self._prepared) - END_OF_BODY, self.offer)
+                self._prepared = wire.body(self._feed.content(envelope))
+                refusal = wire.refuse_size(wire.body_size(self._prepared), self.offer)
             if self._is_over():
                 break
             if refusal is None:
@@ -301,7 +301,7 @@ class SmtpConnection(asyncio.Protocol):
         if envelope is None or self._transport.is_closing():
             self._end(EndReason.CLOSED_BY_SERVER, "the connection closed before the message started")
             return
-        message = self._prepared or body(self._feed.content(envelope))
+        message = self._prepared or wire.body(self._feed.content(envelope))
         self._prepared = None
         following = self._pick() if self._full else None
         if self._is_over():
@@ -315,21 +315,19 @@ class SmtpConnection(asyncio.Protocol):
         self._started += 1
         self._go_ahead = False
         self._current, self._next, self._after = envelope, following, None
-        if following is None:
-            self._write(message, (DOT,))
-        else:
-            message = b"".join((message, *envelope_commands(following)))
-            self._write(message, (DOT, *ENVELOPE))
-        self._patience.await_body(len(message))
+        awaited: tuple[int, ...] = (DOT,)
+        if following is not None:
+            message, awaited = (*message, *wire.envelope_commands(following)), (DOT, *ENVELOPE)
+        self._patience.await_body(self._write(message, awaited))
 
-    def _write(self, data: bytes, awaited: tuple[int, ...]) -> None:
+    def _write(self, buffers: tuple[bytes, ...], awaited: tuple[int, ...]) -> int:
         self._expected.extend(awaited)
         self._patience.await_reply(awaited[0])
-        self._transport.write(data)
+        return wire.hand_over(self._transport, buffers)
 
     def _say_quit(self, reason: EndReason) -> None:
         self._quitting = reason
-        self._write(b"QUIT\r\n", (QUIT,))
+        self._write((b"QUIT\r\n",), (QUIT,))
 
     # Ends
 

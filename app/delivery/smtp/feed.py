@@ -12,13 +12,15 @@ class Envelope:
     """One message on its way. `key` is the feed's own name for it; a connection only hands it back.
 
     Addresses have A-label domains; an empty sender is the null return path. `smtputf8` says that a header needs
-    RFC 6531; a non-ASCII address needs it by itself.
+    RFC 6531; a non-ASCII address needs it by itself. `shared` is how many octets of the message are the same for every
+    recipient, where that is much: its attachments.
     """
 
     key: object
     sender: str
     recipient: str
     smtputf8: bool = False
+    shared: int = 0
 
 
 class Feed(Protocol):
@@ -36,7 +38,7 @@ class Feed(Protocol):
     def content(self, envelope: Envelope) -> bytes:
         """Build the message: CRLF lines, at most 998 octets each, 7-bit.
 
-        The connection stuffs dots; content marked `wire.Stuffed` spares it the search.
+        The connection stuffs dots; content marked `wire.Stuffed` spares it the search, and may have a tail.
         """
         ...
 

@@ -1,5 +1,6 @@
 """The bytes of SMTP: replies read, envelopes and bodies written, and nothing let through that could break out."""
 
+import asyncio
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +12,7 @@ LINE_LIMIT: Final = 4096  # octets of a reply line; RFC 5321 §4.5.3.1.5 allows 
 REPLY_LIMIT: Final = 65536  # octets of a reply with all its lines: an endless one must end somewhere
 ADDRESS_LIMIT: Final = 254  # octets; RFC 5321 §4.5.3.1.3 less the angle brackets
 
+JOINED: Final = 256 << 10  # octets up to which one copy is cheaper than handing the kernel several buffers
 END_OF_BODY: Final = 3  # octets of the final dot and its CRLF, which RFC 1870 §3 does not count
 
 _CODES: Final = {b"%d" % code: code for code in range(200, 600)}
@@ -102,8 +104,12 @@ def refuse(envelope: Envelope, offer: Offer) -> SendResult | None:
 
     An address with control characters, spaces or angle brackets could smuggle in a command; no such address is
     written, not even quoted ones that RFC 5321 would allow. A non-ASCII local part cannot be downgraded where SMTPUTF8
-    is missing (standards.md): final for this recipient, and no bounce.
+    is missing (standards.md): final for this recipient, and no bounce. Attachments that are larger than the server
+    takes (RFC 1870) would make every message fail: a fault of ours.
     """
+    if offer.size and envelope.shared > offer.size:
+        detail = f"the attachments alone have {envelope.shared} octets, the server takes messages of {offer.size}"
+        return decided_here(Outcome.SENDER_FAULT, detail)
     plain = _PLAIN_ADDRESS.fullmatch(envelope.recipient) and len(envelope.recipient) <= ADDRESS_LIMIT
     if plain and not envelope.smtputf8 and (not envelope.sender or _PLAIN_ADDRESS.fullmatch(envelope.sender)):
         return None
@@ -137,17 +143,41 @@ class Stuffed(bytes):
 
     Looking for one takes 15 µs at 30 KB, as much as all the rest of sending a message. The composer knows it from
     compiling, once per mailing; whoever marks content so must prove it in a test.
+
+    `tail` are further octets, vouched for as well and ended by CRLF: attachments, the same object for every message of
+    a mailing, so that no copy of megabytes is made for a recipient.
     """
 
+    tail: bytes = b""
 
-def body(content: bytes) -> bytes:
-    r"""Make content ready for DATA: dots stuffed, ended by CRLF and a lone dot (RFC 5321 §4.5.2).
 
-    Not copied for a message without leading dots (the composer writes them as =2E), and not even searched if `Stuffed`.
-    A dot after a bare LF is stuffed too: servers that take LF for a line end would see the end of the message there.
+def body(content: bytes) -> tuple[bytes, ...]:
+    r"""Make content ready for DATA (RFC 5321 §4.5.2), as buffers to be written in order.
+
+    Dots are stuffed, CRLF and a lone dot end it. Not copied for a message without leading dots (the composer writes
+    them as =2E), and not even searched if `Stuffed`. A dot after a bare LF is stuffed too: servers that take LF for a
+    line end would see the end of the message there.
     """
-    if not isinstance(content, Stuffed) and (content.startswith(b".") or _LEADING_DOT.search(content)):
+    if isinstance(content, Stuffed):
+        if content.tail:
+            return content, content.tail, b".\r\n"
+    elif content.startswith(b".") or _LEADING_DOT.search(content):
         content = (b"." + content if content.startswith(b".") else content).replace(b"\n.", b"\n..")
     if not content or content.endswith(b"\r\n"):
-        return content + b".\r\n"
-    return content + b"\r\n.\r\n"
+        return content, b".\r\n"
+    return content, b"\r\n.\r\n"
+
+
+def hand_over(transport: asyncio.WriteTransport, buffers: tuple[bytes, ...]) -> int:
+    """Write buffers in one go and return their octets; large ones, which messages share, are not copied for it."""
+    size = sum(map(len, buffers))
+    if size <= JOINED:
+        transport.write(b"".join(buffers))
+    else:
+        transport.writelines(buffers)
+    return size
+
+
+def body_size(buffers: tuple[bytes, ...]) -> int:
+    """Return the octets of a message that `body` made ready, as RFC 1870 §3 counts them."""
+    return sum(map(len, buffers)) - END_OF_BODY
