@@ -30,6 +30,7 @@ from app.delivery.account_routes import routes as account_routes
 from app.domains.key_routes import routes as dkim_key_routes
 from app.domains.routes import routes as domain_routes
 from app.folders.routes import routes as folder_routes
+from app.mailings.attachment_routes import routes as attachment_routes
 from app.mailings.progress_routes import routes as progress_routes
 from app.mailings.routes import routes as mailing_routes
 from app.mailings.schedule_routes import routes as schedule_routes
@@ -88,6 +89,7 @@ ROUTERS = (
     schedule_routes,
     verb_routes,
     progress_routes,
+    attachment_routes,
     export_routes,
     recipient_routes,
     tracking_routes,

@@ -65,12 +65,6 @@ class ImportNotFound(NotFound):
     slug, title = "import-not-found", "No such import"
 
 
-class BrokenUpload(Invalid):
-    """The upload cannot be read as multipart/form-data with a file in it."""
-
-    slug, title = "broken-upload", "Broken upload"
-
-
 class WrongFileType(UnsupportedMedia):
     """The file is not a sheet that can be imported; the detail says what it looks like and what would be right."""
 

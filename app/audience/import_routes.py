@@ -3,9 +3,9 @@
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -14,11 +14,9 @@ from fastapi.responses import FileResponse
 from pydantic import ValidationError
 from starlette.background import BackgroundTask
 from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 
 from app.audience import imports, mending, queries
 from app.audience.errors import (
-    BrokenUpload,
     EmptyFile,
     ImportFileGone,
     ImportNotDone,
@@ -37,13 +35,11 @@ from app.platform.auth import ContactsRead, ContactsWrite
 from app.platform.errors import InvalidField, TooLarge, declare
 from app.platform.http import Session, router
 from app.platform.pages import Cursor, Limit, Page, page_of, read_cursor
+from app.platform.uploads import BrokenUpload, bare_name, received_form
 
 routes = router(prefix="/v1/imports", tag="imports", max_body_size=None)  # main knows the limit: it is a setting
 
 _WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-
-FORM_OCTETS = 256 * 1024  # what the other fields and the form's own lines may take
-_FIELDS = 20
 
 
 def _form_schema() -> dict[str, Any]:
@@ -71,41 +67,15 @@ def show_problem(problem: ImportProblem) -> ImportProblemOut:
     return ImportProblemOut(**problem.model_dump())
 
 
-class _OverLimit(MultiPartException):
-    """More came than may; a MultiPartException makes the parser close its files."""
-
-
 @asynccontextmanager
 async def _received(request: Request, limit: int) -> AsyncIterator[tuple[UploadFile, ImportFields]]:
     """Take in the form while it comes, the file to disk; raises BrokenUpload, TooLarge and InvalidImport."""
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        raise BrokenUpload("Send the file as multipart/form-data, in a field named `file`.")
-    if int(request.headers.get("content-length", "0")) > limit + FORM_OCTETS:
-        raise _too_large(limit)
-    parser = MultiPartParser(request.headers, _limited(request, limit), max_files=1, max_fields=_FIELDS)
-    try:
-        form = await parser.parse()
-    except _OverLimit as error:
-        raise _too_large(limit) from error
-    except (MultiPartException, KeyError) as error:
-        raise BrokenUpload("The form cannot be read: it is not multipart/form-data as RFC 7578 has it.") from error
-    try:
+    async with received_form(request, limit=limit, over=lambda _: _too_large(limit)) as form:
         upload = form.get("file")
         if not isinstance(upload, UploadFile):
             detail = "The form has no file in the field `file`."
             raise InvalidImport(detail, errors=[InvalidField(pointer="#/file", detail=detail)])
         yield upload, _fields({name: str(value) for name, value in form.items() if name != "file"})
-    finally:
-        await form.close()
-
-
-async def _limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
-    octets = 0
-    async for piece in request.stream():
-        octets += len(piece)
-        if octets > limit + FORM_OCTETS:
-            raise _OverLimit("over the limit")
-        yield piece
 
 
 def _too_large(limit: int) -> TooLarge:
@@ -167,7 +137,7 @@ async def create_import(caller: ContactsWrite, session: Session, request: Reques
     limit = request.app.state.settings.upload_limit_mb << 20
     async with _received(request, limit) as (upload, fields):
         await _check_kind(upload)
-        file_name = clean_text(PureWindowsPath(upload.filename or "").name, 200) or "file"
+        file_name = clean_text(bare_name(upload), 200) or "file"
         started = await imports.start_import(session, file_name=file_name, source=upload, limit=limit, fields=fields)
     response.headers["Location"] = f"/v1/operations/{started.operation_id}"
     return show(started)

@@ -11,6 +11,7 @@ from typing import Literal
 from app.content.compiled import CompiledMessage
 from app.content.compiler import MessageSource
 from app.content.html_part import SCRIPT_SCHEMES
+from app.content.inline_images import shown_images
 from app.content.links import link_attribute, read_target, scheme, shape
 from app.content.markup import Node, StartTag, Stretch, scan
 from app.content.merge_tags import (
@@ -29,11 +30,16 @@ from app.content.merge_tags import (
 MAX_SIZE = 102 * 1024
 """Gmail shows no more than 102 kB of a message and hides the rest behind "View entire message"."""
 
+MAX_WITH_ATTACHMENTS = 10_240_000
+"""What Postfix takes unless told otherwise, and so many a company's server."""
+
 Code = Literal[
     "bad_merge_tag",
     "empty_link",
+    "large_message",
     "malformed_link",
     "missing_alt",
+    "missing_inline_image",
     "missing_language",
     "missing_subject",
     "missing_unsubscribe_link",
@@ -41,6 +47,7 @@ Code = Literal[
     "script_link",
     "too_large",
     "unsubscribe_link_not_in_text",
+    "unused_inline_image",
 ]
 
 _UNSUBSCRIBE = "link.unsubscribe"
@@ -71,10 +78,24 @@ def check_message(source: MessageSource, compiled: CompiledMessage | MergeTagErr
     nodes = scan(html.filler)
     if isinstance(compiled, MergeTagError):
         findings += (Finding("bad_merge_tag", "problem", *_fault(fault)) for fault in compiled.faults)
-    elif compiled.size > MAX_SIZE:
+    else:
+        findings += _sizes(compiled)
+    findings += _headers_and_text(source)
+    findings += _unsubscribe_link(source, html, nodes)
+    findings += _inline_images(source, html, nodes)
+    return [*findings, *_markup(html, nodes)]
+
+
+def _sizes(compiled: CompiledMessage) -> Iterator[Finding]:
+    if compiled.size > MAX_SIZE:
         detail = f"{compiled.size // 1024} kB; Gmail cuts a message off after {MAX_SIZE // 1024} kB"
-        findings.append(Finding("too_large", "warning", detail))
-    return [*findings, *_headers_and_text(source), *_unsubscribe_link(source, html, nodes), *_markup(html, nodes)]
+        yield Finding("too_large", "warning", detail)
+    if (whole := compiled.size + compiled.tail_size) > MAX_WITH_ATTACHMENTS:
+        detail = (
+            f"with its attachments the message has {whole / 1e6:.1f} MB, "
+            f"and many servers refuse over {MAX_WITH_ATTACHMENTS / 1e6:.1f} MB"
+        )
+        yield Finding("large_message", "warning", detail)
 
 
 def _fault(fault: TagFault) -> tuple[str, int, int]:
@@ -106,6 +127,25 @@ def _unsubscribe_link(source: MessageSource, html: Parsed, nodes: tuple[Node, ..
     if source.written_text and _UNSUBSCRIBE not in source.written_text:
         detail = f"the text part has no [[{_UNSUBSCRIBE}]]"
         yield Finding("unsubscribe_link_not_in_text", "warning", detail)
+
+
+def _inline_images(source: MessageSource, html: Parsed, nodes: tuple[Node, ...]) -> Iterator[Finding]:
+    lines = line_starts(html.text)
+    attached = {file.content_id: file.filename for file in source.attachments if file.content_id}
+    seen: set[str] = set()
+    for content_id, offset in shown_images(html, nodes):
+        if content_id in attached:
+            seen.add(content_id)
+            continue
+        if content_id is None:
+            detail = "a merge tag cannot stand in a cid: address, since the images are the same for everybody"
+        else:
+            there = ", ".join(sorted(attached)) or "none"
+            detail = f"cid:{content_id[:100]} names no inline image of this mailing; there are: {there}"
+        yield Finding("missing_inline_image", "problem", detail, *locate(lines, offset))
+    for content_id in attached.keys() - seen:
+        detail = f"nothing in the HTML shows cid:{content_id} ({attached[content_id]}): some readers see it as a file"
+        yield Finding("unused_inline_image", "warning", detail)
 
 
 def _markup(html: Parsed, nodes: tuple[Node, ...]) -> Iterator[Finding]:

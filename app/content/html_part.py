@@ -28,7 +28,7 @@ from app.content.pieces import Edit, Mode, Piece, Pixel, Token, apply_edits
 
 SCRIPT_SCHEMES = frozenset({"javascript", "vbscript", "data"})
 
-_URL_ATTRIBUTES = frozenset(
+URL_ATTRIBUTES = frozenset(
     {"href", "xlink:href", "src", "srcset", "action", "formaction", "background", "poster", "cite", "longdesc", "ping"}
     | {"data", "codebase", "icon", "manifest"}
 )
@@ -110,7 +110,7 @@ def _forbidden(parsed: Parsed, node: Node, span: Span) -> str | None:
         return f"a merge tag cannot stand in the attribute {attribute.name}"
     if node.name == "meta" and node.attribute("http-equiv"):
         return "a merge tag cannot stand in a meta element with http-equiv"
-    if attribute.name in _URL_ATTRIBUTES and scheme(read_target(parsed, attribute)) in SCRIPT_SCHEMES:
+    if attribute.name in URL_ATTRIBUTES and scheme(read_target(parsed, attribute)) in SCRIPT_SCHEMES:
         return "a merge tag cannot stand in an address that runs as a script"
     return None
 
@@ -175,7 +175,7 @@ def _quoted(attribute: Attribute, pieces: list[Piece]) -> list[Piece]:
 
 
 def _attribute_pieces(parsed: Parsed, attribute: Attribute, filling: Filling, *, conditional: bool) -> list[Piece]:
-    is_url = attribute.name in _URL_ATTRIBUTES
+    is_url = attribute.name in URL_ATTRIBUTES
     text_mode: Mode = "comment" if conditional else "html"
     pieces: list[Piece] = []
     position = attribute.start

@@ -7,15 +7,18 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.audience.models import Project
 from app.consent.models import SubscriptionType
+from app.content.attached import Attachment
 from app.content.compiled import CompiledMessage, preview
 from app.content.compiler import MessageSource, compile_message
-from app.content.headers import HeaderError, UnsendableAddressError
+from app.content.headers import HeaderError, UnsendableAddressError, UnsendableError
 from app.content.merge_tags import MergeTagError
+from app.delivery.attached import make_tail
 from app.delivery.merge_data import BY_ID, select_recipients
 from app.delivery.plan import NOBODY, Plan
 from app.delivery.service import plan_of
 from app.domains.signing import load_signers
 from app.mailings import queries
+from app.mailings.attachment_queries import list_attachments
 from app.mailings.errors import NotReady
 from app.mailings.models import Mailing
 from app.mailings.schemas import PreviewOut
@@ -63,8 +66,17 @@ async def source_of(
             "mailing.date": f"{mailing.created_at:%Y-%m-%d}",
             **await _project_values(session, mailing),
         },
+        attachments=await _attachments(session, mailing),
         headers=(("X-Budstikke-Test", "yes"),) if test else (),
     )
+
+
+async def _attachments(session: AsyncSession, mailing: Mailing) -> list[Attachment]:
+    """Return what is known of a mailing's attachments; their octets are read by whoever sends them."""
+    return [
+        Attachment(row.file_id, row.name, row.content_type, row.size, row.content_id)
+        for row in await list_attachments(session, mailing_id=mailing.id)
+    ]
 
 
 async def _project_values(session: AsyncSession, mailing: Mailing) -> dict[str, str]:
@@ -103,11 +115,13 @@ async def compile_mailing(
 
 
 async def _plan(session: AsyncSession, *, mailing: Mailing, composer: Composer, test: bool = False) -> Plan:
+    """Return a plan of one message; only a test, which is sent, has its tail with it."""
     compiled, link_ids = await compile_mailing(session, mailing=mailing, composer=composer, test=test)
     return plan_of(
         mailing_id=mailing.id, dispatch_id=0, compiled=compiled, link_ids=link_ids,
         settings=composer.settings, tokens=composer.tokens,
         signers=await load_signers(session, secret=composer.settings.secret_key.get_secret_value()),
+        tail=await make_tail(session, compiled.tail) if test else b"",
     )  # fmt: skip
 
 
@@ -131,8 +145,11 @@ async def preview_mailing(
     row = await _merge_row(session, plan=plan, recipient_id=recipient_id)
     data = plan.data(row, plan.tags, recipient_id=NOBODY)
     allowed = plan.allowed(row)
-    shown = preview(plan.compiled, data, **allowed)
-    size = len(plan.render(row, plan.tags, as_recipient=NOBODY))
+    try:
+        shown = preview(plan.compiled, data, **allowed)
+    except UnsendableError as error:
+        raise NotReady(f"Recipient {row.id} cannot get this message: {error}.") from error
+    size = len(plan.render(row, plan.tags, as_recipient=NOBODY)) + plan.compiled.tail_size
     return PreviewOut(recipient_id=row.id, subject=shown.subject, html=shown.html, text=shown.text, size=size)
 
 

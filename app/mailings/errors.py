@@ -1,6 +1,6 @@
 """What can be wrong with a mailing."""
 
-from app.platform.errors import Conflict, Invalid
+from app.platform.errors import Conflict, Invalid, NotFound, TooLarge, UnsupportedMedia
 
 
 class IllegalTransition(Conflict):
@@ -25,3 +25,27 @@ class BlockedTestAddress(Invalid):
     """A test is to go to an address that nothing may go to; each error names its place."""
 
     slug, title = "blocked-test-address", "An address is blocked"
+
+
+class AttachmentNotFound(NotFound):
+    """The mailing has no such attachment."""
+
+    slug, title = "attachment-not-found", "No such attachment"
+
+
+class AttachmentTooLarge(TooLarge):
+    """The file, or all attachments together, are over a limit; the detail names limit and size."""
+
+    slug, title = "attachment-too-large", "The attachment is too large"
+
+
+class WrongAttachmentType(UnsupportedMedia):
+    """The file is a program, or not what its name says, or no image that could be shown inline."""
+
+    slug, title = "wrong-attachment-type", "This file cannot be attached"
+
+
+class InvalidAttachment(Invalid):
+    """The form, or a change to an attachment, is wrong; each error names its field."""
+
+    slug, title = "invalid-attachment", "Invalid attachment"

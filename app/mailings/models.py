@@ -108,3 +108,19 @@ class TestMessage(Row, table=True):
     operation_id: int = reference("operation.id")
     recipient_id: int = Field(sa_type=sa.BigInteger)
     addresses: list[str] = Field(sa_type=sa.ARRAY(sa.Text))
+
+
+class Attachment(Row, table=True):
+    """A file sent along with a mailing (D16); copies of the mailing share its octets, which never change."""
+
+    __table_args__ = (
+        sa.Index("attachment_content_id_key", "mailing_id", "content_id", unique=True),
+        sa.Index("attachment_mailing_id_idx", "mailing_id", "id"),
+    )
+
+    mailing_id: int = reference("mailing.id", index=False)
+    file_id: int = reference("stored_file.id", on_delete="RESTRICT")
+    name: str = Field(description="as readers see it")
+    content_type: str
+    size: int = Field(sa_type=sa.BigInteger, description="octets, before they are encoded")
+    content_id: str | None = Field(default=None, description="of an inline image: what `cid:` in the HTML names")

@@ -115,7 +115,7 @@ async def delete_mailing(caller: MailingsWrite, session: Session, mailing_id: in
     summary="Copy a mailing",
 )  # fmt: skip
 async def copy_mailing(caller: MailingsWrite, session: Session, mailing_id: int, response: Response) -> MailingOut:
-    """Create a draft with the setup and content of this mailing.
+    """Create a draft with the setup, content and attachments of this mailing.
 
     Its associated selection or project comes along with its members; other sources and their recipients do not.
     """

@@ -9,6 +9,7 @@ from app.content.service import check_content, read_template
 from app.delivery import service as delivery
 from app.delivery.parts import LocalTime, part_recipients
 from app.mailings import queries
+from app.mailings.attachment_queries import copy_attachments, take_away_attachments
 from app.mailings.composing import Composer, compile_mailing
 from app.mailings.errors import BlockedTestAddress
 from app.mailings.models import Mailing, MailingState, TestMessage, UnconfirmedPolicy
@@ -70,7 +71,7 @@ async def _add(session: AsyncSession, mailing: Mailing) -> Mailing:
 
 
 async def copy_mailing(session: AsyncSession, *, mailing_id: int) -> Mailing:
-    """Add a draft with the setup and content of another mailing (D8).
+    """Add a draft with the setup, content and attachments of another mailing (D8).
 
     Of its sources, only the selection or project that it is associated with is taken along.
     """
@@ -82,7 +83,9 @@ async def copy_mailing(session: AsyncSession, *, mailing_id: int) -> Mailing:
     }  # fmt: skip
     fields = source.model_dump(exclude=kept) | {"name": f"{source.name} (copy)"[:200]}
     await forget_missing(session, fields)
-    return await _add(session, Mailing(**fields))
+    copy = await _add(session, Mailing(**fields))
+    await copy_attachments(session, source_id=mailing_id, target_id=copy.id)
+    return copy
 
 
 async def change_setup(session: AsyncSession, *, mailing: Mailing, fields: dict[str, Any], caller: str) -> Mailing:
@@ -117,6 +120,7 @@ async def delete_mailing(session: AsyncSession, *, mailing_id: int) -> None:
     """Delete a draft with its list; anything that was ever sent stays, since its links work for ever (D41)."""
     mailing = await read_mailing(session, mailing_id=mailing_id, lock=True)
     check_editable(mailing)
+    await take_away_attachments(session, mailing_id=mailing_id)
     await recipient_queries.delete_list(session, mailing_id=mailing_id)
     await session.delete(mailing)
 

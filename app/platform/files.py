@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlmodel import Field, SQLModel, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.platform.db import Database
 from app.platform.errors import TooLarge
 from app.platform.tables import Row
 
@@ -80,6 +81,18 @@ async def stored_pieces(session: AsyncSession, *, file_id: int) -> AsyncIterator
     """Yield a file's pieces in order."""
     seq = 0
     while (octets := await read_piece(session, file_id=file_id, seq=seq)) is not None:
+        yield octets
+        seq += 1
+
+
+async def read_slowly(database: Database, *, file_id: int) -> AsyncIterator[bytes]:
+    """Yield a file's pieces, each read in a transaction of its own, so that a slow reader holds none."""
+    seq = 0
+    while True:
+        async with database.begin() as session:
+            octets = await read_piece(session, file_id=file_id, seq=seq)
+        if octets is None:
+            return
         yield octets
         seq += 1
 

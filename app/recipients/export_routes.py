@@ -6,11 +6,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.platform.auth import MailingsRead
 from app.platform.errors import declare
+from app.platform.files import read_slowly
 from app.platform.http import Session, router
 from app.platform.operation_routes import OperationOut, accepted
 from app.recipients.errors import ExportNotFound, MailingNotFound
 from app.recipients.export_formats import MEDIA_TYPES, ExportFormat
-from app.recipients.exports import pieces, read_export, request_export
+from app.recipients.exports import read_export, request_export
 from app.recipients.filters import RecipientFilter
 from app.recipients.service import check_mailing
 
@@ -70,5 +71,5 @@ async def download_export(
         "Content-Disposition": f'attachment; filename="{export.name}"', "X-Content-Type-Options": "nosniff",
         "Cache-Control": "private, no-store",
     }  # fmt: skip
-    octets = pieces(request.app.state.database, file_id=export.file_id)
+    octets = read_slowly(request.app.state.database, file_id=export.file_id)
     return StreamingResponse(octets, media_type=MEDIA_TYPES[export.kind], headers=headers)

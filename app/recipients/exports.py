@@ -1,7 +1,6 @@
 """Exports of a list (D23): asked for in a request, written by a job batch by batch, kept for a day."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.platform.clock import now
 from app.platform.db import Database
-from app.platform.files import read_piece, store
+from app.platform.files import store
 from app.platform.operations import Operation, OperationState, advance, close_operation, open_operation
 from app.platform.outbox import Job, enqueue
 from app.recipients import export_queries
@@ -61,18 +60,6 @@ async def read_export(session: AsyncSession, *, mailing_id: int, export_id: int)
         raise ExportNotFound(f"Export {export_id} is not written yet; see operation {export.operation_id}.")
     kind = ExportFormat(export.format)
     return ExportFile(export.file_id, f"recipients-{mailing_id}.{SUFFIXES[kind]}", kind)
-
-
-async def pieces(database: Database, *, file_id: int) -> AsyncIterator[bytes]:
-    """Yield a file's octets; each piece is read in a transaction of its own, so that a slow reader holds none."""
-    seq = 0
-    while True:
-        async with database.begin() as session:
-            octets = await read_piece(session, file_id=file_id, seq=seq)
-        if octets is None:
-            return
-        yield octets
-        seq += 1
 
 
 async def write_export(database: Database, *, mailing_id: int, export_id: int) -> None:

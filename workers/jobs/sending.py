@@ -9,6 +9,7 @@ from app.bounces.models import BounceKind, BounceOrigin
 from app.bounces.service import take_in_bounce
 from app.consent.blocked import blocked_addresses
 from app.delivery import service as delivery
+from app.delivery.attached import affordable
 from app.delivery.plan import Plan
 from app.delivery.replies import SendResult
 from app.delivery.results import Bounced, Retries
@@ -86,7 +87,7 @@ async def _send(context: Context, plan: Plan, retries: Retries) -> Ended:
         plan=plan,
         account=parse_smtp_url(settings.smtp_url.get_secret_value()),
         journal_directory=settings.journal_dir,
-        connections=settings.smtp_connections,
+        connections=affordable(settings.smtp_connections, tail=len(plan.tail)),
         retries=retries,
         on_bounced=_take_in,
         stopping=context.stopping,
