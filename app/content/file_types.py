@@ -49,59 +49,12 @@ INLINE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 """What mail programs show by `cid:`; SVG is shown by hardly any."""
 
 # What Gmail refuses a message for, and others with it.
-_REFUSED = frozenset(
-    [
-        ".ade",
-        ".adp",
-        ".apk",
-        ".appx",
-        ".appxbundle",
-        ".bat",
-        ".cab",
-        ".chm",
-        ".cmd",
-        ".com",
-        ".cpl",
-        ".dll",
-        ".dmg",
-        ".ex",
-        ".ex_",
-        ".exe",
-        ".hta",
-        ".img",
-        ".ins",
-        ".iso",
-        ".isp",
-        ".jar",
-        ".jnlp",
-        ".js",
-        ".jse",
-        ".lib",
-        ".lnk",
-        ".mde",
-        ".msc",
-        ".msi",
-        ".msix",
-        ".msp",
-        ".mst",
-        ".nsh",
-        ".pif",
-        ".ps1",
-        ".scr",
-        ".sct",
-        ".shb",
-        ".sys",
-        ".vb",
-        ".vbe",
-        ".vbs",
-        ".vhd",
-        ".vxd",
-        ".wsc",
-        ".wsf",
-        ".wsh",
-        ".xll",
-    ]
-)
+_REFUSED = frozenset({
+    ".ade", ".adp", ".apk", ".appx", ".appxbundle", ".bat", ".cab", ".chm", ".cmd", ".com", ".cpl", ".dll",
+    ".dmg", ".ex", ".ex_", ".exe", ".hta", ".img", ".ins", ".iso", ".isp", ".jar", ".jnlp", ".js", ".jse",
+    ".lib", ".lnk", ".mde", ".msc", ".msi", ".msix", ".msp", ".mst", ".nsh", ".pif", ".ps1", ".scr", ".sct",
+    ".shb", ".sys", ".vb", ".vbe", ".vbs", ".vhd", ".vxd", ".wsc", ".wsf", ".wsh", ".xll",
+})  # fmt: skip
 _PROGRAMS = (b"MZ", b"\x7fELF", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe")
 _MEDIA_TYPE = re.compile(r"(?:application|audio|font|image|text|video)/[a-z0-9][a-z0-9.+\-]{0,80}")
 _PDF_WITHIN = 1024  # octets; readers take what has its mark so far into the file

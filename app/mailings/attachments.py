@@ -59,7 +59,7 @@ class Limits:
 
 def mib(size: int) -> str:
     """Return a number of octets in words, exact enough to tell it from a limit next to it."""
-    return f"{size} octets" if size < 1 << 20 else f"{size / (1 << 20):.4g} MiB"
+    return f"{size >> 20} MiB" if size % (1 << 20) == 0 else f"{size} octets ({size / (1 << 20):.1f} MiB)"
 
 
 async def add(

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ import asyncpg
 
 from app.bounces.models import BounceKind, BounceOrigin
 from app.bounces.service import take_in_bounce
+from app.content.attached import Attachment
 from app.delivery import service
 from app.delivery.results import Bounced
 from app.delivery.sender import Ended, Sender
 from app.delivery.smtp.account import SmtpAccount, Timeouts
 from app.mailings.models import Mailing, MailingState
 from app.platform.db import Database
+from app.platform.files import store
 from app.platform.settings import Settings
 from app.platform.tokens import TokenKey
 from tests.conftest import SECRET, settings_for
@@ -123,8 +126,13 @@ class Sending:
 
 
 @asynccontextmanager
-async def sending(database_url: str, directory: Path, *, count: int, html: str = "<p>Hei</p>", **changes: Any):
-    """A mailing of `count` ready recipients r1@example.no, r2@example.no, …, frozen and on its way."""
+async def sending(
+    database_url: str, directory: Path, *, count: int, html: str = "<p>Hei</p>", file: bytes = b"", **changes: Any
+):
+    """A mailing of `count` ready recipients r1@example.no, r2@example.no, …, frozen and on its way.
+
+    `file` is attached to it.
+    """
     settings = settings_for(database_url, data_dir=directory, **changes)
     database = Database.connect(settings, name="sender")
     sql = await asyncpg.connect(database_url)
@@ -135,15 +143,28 @@ async def sending(database_url: str, directory: Path, *, count: int, html: str =
             await session.flush()
         await sql.execute(_RECIPIENTS, mailing.id, count)
         async with database.begin() as session:
-            dispatch = await service.freeze(
-                session, mailing_id=mailing.id, compiled=compiled(html), link_ids=[], senders=1
-            )
+            attachments = [await _attached(session, file)] if file else []
+            message = compiled(html, attachments=attachments)
+            dispatch = await service.freeze(session, mailing_id=mailing.id, compiled=message, link_ids=[], senders=1)
         found = Sending(settings, database, sql, mailing.id, dispatch.id)
         yield found
         sql = found.sql
     finally:
         await sql.close()
         await database.close()
+
+
+async def _attached(session: Any, octets: bytes) -> Attachment:
+    stored = await store(session, name="a.bin", source=_Upload(octets), limit=len(octets))
+    return Attachment(stored.id, "Blåbær.bin", "application/octet-stream", stored.size)
+
+
+class _Upload:
+    def __init__(self, octets: bytes) -> None:
+        self.file = BytesIO(octets)
+
+    async def read(self, size: int = -1, /) -> bytes:
+        return self.file.read(size)
 
 
 async def reached(server: Any, count: int) -> None:
