@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.content.attached import Attachment
 from app.delivery.plan import Plan
 from app.delivery.signing import Signing, canonical_body
 from app.domains.dkim import relaxed_body
@@ -16,7 +17,7 @@ from app.domains.models import Algorithm
 from app.domains.signing import Signers
 from app.platform.tokens import TokenKey
 from tests.conftest import SECRET
-from tests.content.messages import compiled, parsed, recipient
+from tests.content.messages import compiled, parsed, recipient, whole
 from tests.content.test_rendering import MESSAGE, values
 from tests.domains.verifying import Published
 
@@ -64,10 +65,11 @@ def test_a_usual_message_is_hashed_as_it_is_sent():
     assert not canonical_body(INDENTED.tracked, tokens=len(INDENTED.token_slots)).same
 
 
-def plan_of(message, signers):
+def plan_of(message, signers, **more):
     return Plan(
         dispatch_id=1, mailing_id=1, compiled=message, link_ids=(), tokens=TokenKey.from_secret(SECRET),
         message_domain="m.example.com", return_domain="m.example.com", track_unknown=True, signers=signers,
+        **more,
     )  # fmt: skip
 
 
@@ -92,3 +94,16 @@ def test_a_domains_keys_sign_for_it_and_for_what_lies_in_it(sender, signatures):
 def test_without_keys_nothing_is_looked_at():
     rendered = plan_of(compiled("<p>Hi</p>"), Signers()).render(ROW, ())
     assert "DKIM-Signature" not in parsed(rendered)
+
+
+@pytest.mark.parametrize("html", ["<p>Hi</p>", "<p>\t Hi  </p> \n\n", ""])
+def test_attachments_are_signed_with_every_message(html):
+    """D16: the tail is hashed as it is, or in canonical form where a file's name makes it loose."""
+    for name in ("a.bin", "a  b.bin"):
+        file = bytes(range(256)) * 300
+        message = compiled(html, attachments=[Attachment(5, name, "application/octet-stream", len(file))])
+        data = recipient(message)
+        tail = whole(message, data, {5: file})[len(message.render(data)) :]
+        sent = plan_of(message, SIGNERS, tail=tail).render(ROW, ())
+        assert sent.tail is tail
+        assert PUBLISHED.verify(sent + sent.tail) == [True, True]
