@@ -21,7 +21,7 @@ from app.platform.settings import Settings
 from app.platform.telemetry import log, set_up_logging
 from app.platform.tokens import TokenKey
 from workers.context import Context, JobFunction, run_job
-from workers.jobs import bounces, consents, exports, imports, preparing, sending, unsubscribing, webhooks
+from workers.jobs import bounces, consents, domains, exports, imports, preparing, sending, unsubscribing, webhooks
 from workers.lanes import LANES, Lane
 from workers.relay import relay
 from workers.watch import watch
@@ -45,6 +45,7 @@ JOBS: dict[str, JobFunction] = {
     Job.BOUNCE_READ: bounces.read_bounce,
     Job.ADDRESS_TAKE_OUT: consents.take_out_address,
     Job.CONSENT_EXPIRE: consents.expire_consents,
+    Job.DOMAIN_CHECK: domains.check_domain,
 }
 
 __all__ = ["JOBS", "run_worker", "tables"]

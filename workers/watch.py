@@ -8,6 +8,7 @@ import asyncio
 from sqlalchemy import text
 
 from app.delivery.service import recover
+from app.domains.checking import plan_checks
 from app.mailings import queries, service
 from app.mailings.schedule import start_due as start_scheduled
 from app.mailings.schedule_queries import due_mailings
@@ -32,7 +33,7 @@ async def watch(context: Context) -> None:
     """Watch until cancelled; a database that is away only delays it."""
     looks = 0
     while True:
-        often = (start_due, recover_dead, move_on, tell_webhooks)
+        often = (start_due, recover_dead, move_on, tell_webhooks, check_domains)
         steps = often if looks % LOOKS_AN_HOUR else (*often, tidy, expire_consents)
         looks += 1
         for step in steps:
@@ -59,6 +60,12 @@ async def tell_webhooks(context: Context) -> None:
     """Make deliveries of new events, and see that what is due is delivered."""
     async with context.database.begin() as session:
         await plan_deliveries(session)
+
+
+async def check_domains(context: Context) -> None:
+    """See that sending domains are checked when they are due (D6)."""
+    async with context.database.begin() as session:
+        await plan_checks(session)
 
 
 async def expire_consents(context: Context) -> None:

@@ -8,6 +8,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.domains.errors import DomainTaken
 from app.domains.models import SendingDomain
+from app.platform.clock import now
+
+MOST_DUE = 50
 
 
 async def find_domain(session: AsyncSession, *, domain_id: int, lock: bool = False) -> SendingDomain | None:
@@ -40,6 +43,17 @@ async def page_of_domains(
     if after is not None:
         query = query.where(col(SendingDomain.id) > after)
     return (await session.exec(query)).all()
+
+
+async def find_by_name(session: AsyncSession, *, domain: str) -> SendingDomain | None:
+    """Return the sending domain of a name (an A-label in lower case), or None; by sending_domain_domain_key."""
+    return (await session.exec(select(SendingDomain).where(SendingDomain.domain == domain))).one_or_none()
+
+
+async def due_domains(session: AsyncSession) -> Sequence[int]:
+    """Return the ids of domains whose check is due. A few rows in all, read every two seconds."""
+    query = select(SendingDomain.id).where(col(SendingDomain.check_due_at) <= now()).order_by(col(SendingDomain.id))
+    return (await session.exec(query.limit(MOST_DUE))).all()
 
 
 async def approved_names(session: AsyncSession) -> Sequence[str]:

@@ -2,16 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Query, Response
 
-from app.domains import queries, service
+from app.domains import checking, queries, service
 from app.domains.errors import DomainNotFound, DomainTaken, InvalidDomain
 from app.domains.models import SendingDomain
 from app.domains.names import a_label
 from app.domains.schemas import DomainIn, DomainOut, DomainPatch
-from app.platform.auth import Admin, MailingsRead
+from app.platform.auth import Admin, MailingsRead, MailingsWrite
 from app.platform.errors import declare
 from app.platform.http import Session, router
+from app.platform.operation_routes import OperationOut, accepted
 from app.platform.pages import Cursor, Limit, Page, page_of, read_cursor
 
 routes = router(prefix="/v1/sending-domains", tag="sending domains")
@@ -67,6 +68,21 @@ async def get_domain(caller: MailingsRead, session: Session, domain_id: int) -> 
 async def update_domain(caller: Admin, session: Session, domain_id: int, body: DomainPatch) -> DomainOut:
     """Vouch for a domain, which approves it whatever its checks say, or leave it to its checks again."""
     return show(await service.change_domain(session, domain_id=domain_id, trusted=body.trusted))
+
+
+@routes.post(
+    "/{domain_id}/check", operation_id="check_sending_domain", status_code=202, responses=declare(DomainNotFound),
+    summary="Check a sending domain",
+)  # fmt: skip
+async def check_domain(caller: MailingsWrite, session: Session, domain_id: int, response: Response) -> OperationOut:
+    """Ask DNS about a domain now, as after publishing a record; `Location` leads to the operation.
+
+    It ends within seconds with `{verdict, approved}`; the domain then has the findings, each with the record that would
+    be right. Keys whose records are found begin to sign. Where DNS does not answer, the verdict stays what it was.
+    Passing domains are checked every 6 hours by themselves, others every 15 minutes.
+    """
+    operation = await checking.ask_for_check(session, domain_id=domain_id)
+    return accepted(operation, response)
 
 
 @routes.delete(

@@ -36,9 +36,10 @@ class Job(StrEnum):
     WEBHOOK_DELIVER = "webhook.deliver"
     ADDRESS_TAKE_OUT = "address.take_out"
     CONSENT_EXPIRE = "consent.expire"
+    DOMAIN_CHECK = "sending_domain.check"
 
 
-EXCLUSIVE = (Job.DISPATCH_SEND, Job.DISPATCH_SEND_FEW, Job.WEBHOOK_DELIVER)
+EXCLUSIVE = (Job.DISPATCH_SEND, Job.DISPATCH_SEND_FEW, Job.WEBHOOK_DELIVER, Job.DOMAIN_CHECK)
 """Jobs whose dedup key holds while they run, too. For the others it ends when they begin: what happens from then on
 may be too late for them to see, so it needs a job of its own."""
 

@@ -5,11 +5,14 @@ starts and a missing secret is an error.
 """
 
 import os
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.platform.endpoints import read_endpoints
 
 MIN_SECRET_LENGTH = 32
 
@@ -55,6 +58,12 @@ class Settings(BaseSettings):
         default=False, description="a From domain that is not approved stops the mailing instead of warning (D6)"
     )
 
+    dns_servers: str = Field(default="", description="addresses with ports, 127.0.0.1:53, ...; default: the system's")
+    dns_timeout: float = Field(default=5.0, gt=0, le=60, description="seconds for a question to DNS")
+    domain_check_hours: int = Field(default=6, ge=1, description="how often passing sending domains are checked")
+    domain_retry_minutes: int = Field(default=15, ge=1, description="how often others are")
+    spf_include: str | None = Field(default=None, description="what a From domain's SPF record is to include")
+    sending_addresses: str = Field(default="", description="IP addresses that mail leaves from, which SPF must allow")
     dkim_retiring_days: int = Field(
         default=7, ge=1, le=365, description="how long a replaced DKIM key's record stays needed"
     )
@@ -67,6 +76,19 @@ class Settings(BaseSettings):
     def _is_postgresql(cls, value: str) -> str:
         if not value.startswith(("postgresql://", "postgres://")):
             raise ValueError("must start with postgresql://, such as postgresql://user:password@host:5432/budstikke")
+        return value
+
+    @field_validator("dns_servers")
+    @classmethod
+    def _are_servers(cls, value: str) -> str:
+        read_endpoints(value, default_port=53)
+        return value
+
+    @field_validator("sending_addresses")
+    @classmethod
+    def _are_addresses(cls, value: str) -> str:
+        for item in filter(None, (part.strip() for part in value.split(","))):
+            ip_address(item)
         return value
 
     @field_validator("public_url")
