@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.delivery.standing import Standings
 from app.platform.actor import Actor, acts
 from app.platform.db import DATABASE_AWAY, Database
 from app.platform.operations import OperationState, close_operation
@@ -31,6 +32,8 @@ class Context:
     tokens: TokenKey
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the process was asked to end: long jobs come to a good place and return."""
+    standings: Standings = field(default_factory=Standings)
+    """How sending accounts fare, as this process knows it."""
 
 
 @dataclass(slots=True)

@@ -10,7 +10,10 @@ from app.delivery import account_queries as queries
 from app.delivery.account_errors import AccountInUse, AccountNotFound
 from app.delivery.account_models import SendingAccount
 from app.delivery.account_queries import Faring
-from app.delivery.smtp.account import AuthMethod, Security, SmtpAccount
+from app.delivery.replies import Outcome, decided_here
+from app.delivery.routing import Account, Routing
+from app.delivery.smtp.account import AuthMethod, Security, SmtpAccount, parse_smtp_url
+from app.delivery.standing import Standings
 from app.platform.clock import now
 from app.platform.errors import Invalid, InvalidField
 from app.platform.sealed import SealBrokenError, seal, unseal
@@ -132,4 +135,41 @@ def smtp_account(account: SendingAccount, *, settings: Settings) -> SmtpAccount:
     )
 
 
-__all__ = ["SealBrokenError", "change_account", "create_account", "delete_account", "read_account", "smtp_account"]
+async def load_routing(
+    session: AsyncSession, *, named: int | None, settings: Settings, standings: Standings
+) -> Routing:
+    """Return the accounts that are enabled, and let this process know how they fare.
+
+    `named` is the account that the mailing names. Without any account, `BUDSTIKKE_SMTP_URL` is the one. Raises
+    SmtpUrlError for a URL that is none.
+    """
+    rows = await queries.all_accounts(session)
+    standings.learn(rows)
+    if rows:
+        return Routing([_usable(account, settings) for account, _ in rows if account.enabled], named=named)
+    smtp = parse_smtp_url(settings.smtp_url.get_secret_value())
+    return Routing([Account(None, "BUDSTIKKE_SMTP_URL", smtp, settings.smtp_connections)])
+
+
+def _usable(row: SendingAccount, settings: Settings) -> Account:
+    fault = None
+    try:
+        smtp = smtp_account(row, settings=settings)
+    except SealBrokenError as error:
+        fault = decided_here(Outcome.SENDER_FAULT, str(error))
+        smtp = SmtpAccount(row.host, row.port)
+    return Account(
+        id=row.id,
+        name=row.name,
+        smtp=smtp,
+        connections=row.connections,
+        weight=row.weight,
+        from_domains=frozenset(row.from_domains),
+        fault=fault,
+    )
+
+
+__all__ = [
+    "SealBrokenError", "change_account", "create_account", "delete_account", "load_routing", "read_account",
+    "smtp_account",
+]  # fmt: skip

@@ -39,6 +39,8 @@ class Task:
     """The recipient's merge data, until its message is made."""
     content: bytes = field(default=b"", repr=False)
     started: bool = False
+    is_suspect: bool = False
+    """It was refused for a fault of ours before (suspects.py)."""
     barred: bool = False
     """It was no longer ready when its window was committed: blocked meanwhile (D47)."""
 
@@ -73,6 +75,16 @@ class Plan:
     def tags(self) -> tuple[str, ...]:
         """The merge tags to read, in the order of the SELECT's columns."""
         return tuple(sorted(self.compiled.tags))
+
+    @property
+    def sender_domain(self) -> str | None:
+        """The From domain of all messages, or None where each recipient's may be another one (D5)."""
+        return None if self.compiled.recipient_sender else _domain(self.compiled.sender[1])
+
+    def from_domain(self, row: Any, tags: tuple[str, ...]) -> str:
+        """Return the From domain of a row of `merge_data.select_recipients`."""
+        address = values_of(row, tags).get("sender.email") if self.compiled.recipient_sender else None
+        return _domain(address or self.compiled.sender[1])
 
     def return_path(self, recipient_id: int) -> str:
         """Return the recipient's own bounce address (VERP, D57)."""
@@ -117,6 +129,10 @@ class Plan:
 
     def _allows(self, consent: bool | None) -> bool:  # noqa: FBT001 - it is the answer of one column
         return self.track_unknown if consent is None else consent
+
+
+def _domain(address: str) -> str:
+    return address.rpartition("@")[2].lower()
 
 
 @lru_cache(maxsize=2)

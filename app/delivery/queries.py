@@ -59,6 +59,7 @@ _FLUSH = text("""
     -- Answers the places (from 1) of the chunks that are still ours, and who of those newly allowed is not ready any
     -- more: blocked since the chunk was read, so not to be sent (D47). Found by primary key: over a range of seq, the
     -- planner would read whole lists. Must stay HOT: no index on a column that it sets.
+    -- 'ready' is who was refused for a fault of ours: he stays what he is, with the server's words (suspects.py).
     -- A line without an address was erased while its message was on its way (D78): it is not tried again, and the
     -- server's words, which name the address, are not kept.
     WITH held AS (
@@ -71,8 +72,10 @@ _FLUSH = text("""
         RETURNING v.place
     ), stored AS (
         UPDATE recipient AS r
-        SET status = CASE WHEN v.status = 'deferred' AND r.email_key IS NULL THEN 'blocked' ELSE v.status END,
-            reason = CASE WHEN v.status = 'deferred' AND r.email_key IS NULL THEN 'blocked_address' END,
+        SET status = CASE WHEN v.status = 'deferred' AND r.email_key IS NULL THEN 'blocked'
+                          WHEN v.status = 'ready' THEN r.status ELSE v.status END,
+            reason = CASE WHEN v.status = 'deferred' AND r.email_key IS NULL THEN 'blocked_address'
+                          WHEN v.status = 'ready' THEN r.reason END,
             code = v.code, reply = CASE WHEN r.email_key IS NOT NULL THEN v.reply END, bounce = v.bounce,
             attempts = v.attempt, tried_at = now(),
             sent_at = CASE WHEN v.status = 'sent' THEN now() ELSE r.sent_at END,

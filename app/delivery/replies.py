@@ -182,6 +182,16 @@ def _names_sender(enhanced: str | None) -> bool:
     return enhanced is not None and enhanced[1:4] == ".7." and enhanced[4:] in _SENDER_DETAILS
 
 
+def is_of_account(result: SendResult) -> bool:
+    """Tell whether a sender fault is one of the account, so that another account may send what this one may not.
+
+    It does not let us in or in its name, wants a login, or its quota is used up; the rest is about us or the message.
+    """
+    if result.stage in (Stage.CONNECT, Stage.TLS, Stage.AUTH, Stage.MAIL) or result.code in _AUTH_CODES:
+        return True
+    return result.enhanced in {"5.1.90", "5.4.5"} or _QUOTA_WORDS.search(result.text) is not None
+
+
 def is_hard_code(enhanced: str) -> bool:
     """Tell whether an RFC 3463 code alone says that the address is dead (D58); for DSNs and SMTP replies alike."""
     return enhanced in _HARD

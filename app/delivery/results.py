@@ -52,7 +52,9 @@ def columns(settled: Sequence[Settled], retries: Retries) -> dict[str, list[Any]
     rows = [_stored(task, result, retries) for task, result in settled]
     return {
         "ids": [task.recipient_id for task, _ in settled],
-        "attempts": [task.attempt for task, _ in settled],
+        "attempts": [
+            task.attempt - (status == "ready") for (task, _), (status, _, _) in zip(settled, rows, strict=True)
+        ],
         "codes": [result.code for _, result in settled],
         "replies": [result.text for _, result in settled],
         "statuses": [status for status, _, _ in rows],
@@ -71,6 +73,8 @@ def _stored(task: Task, result: SendResult, retries: Retries) -> tuple[str, str 
         if retries.is_last(task.attempt):
             return "bounced", "soft", None
         return "deferred", None, retries.wait(task.attempt)
+    if result.outcome is Outcome.SENDER_FAULT:
+        return "failed" if task.is_suspect else "ready", None, None
     if is_local(result):
         return "failed", None, None
     return "bounced", "hard" if is_hard(result) else "soft", None

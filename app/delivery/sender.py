@@ -1,12 +1,13 @@
 """A sender: leases chunks of one dispatch and sends them over its connections (exactness.md).
 
-It implements `Feed`: connections pull messages from it inside `data_received`, so nothing here awaits on that path.
-Beside them run one task that flushes results and one for each connection. What it may start is bounded twice: by the
-committed windows (WINDOW messages over all its chunks) and by its own clock, which gives up before the lease does.
+Connections pull messages from it, through the outlet of their account, inside `data_received`, so nothing here awaits
+on that path. Beside them run one task that flushes results and one for each connection (outlets.py). What it may start
+is bounded twice: by the committed windows (WINDOW messages over all its chunks) and by its own clock, which gives up
+before the lease does.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,14 +17,16 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.delivery import queries
 from app.delivery.journal import Journal
+from app.delivery.outlet import Outlet
+from app.delivery.outlets import Outlets
 from app.delivery.picking import Picking
 from app.delivery.plan import Plan, Task, UnsendableError
 from app.delivery.replies import Outcome, SendResult, decided_here
 from app.delivery.results import OnBounced, Retries, Settled, bounces, columns
-from app.delivery.smtp.account import SmtpAccount
-from app.delivery.smtp.connection import open_connection
-from app.delivery.smtp.dialogue import SmtpConnection
-from app.delivery.smtp.feed import ConnectionEnd, EndReason, Envelope
+from app.delivery.routing import Route, Routing
+from app.delivery.smtp.feed import Envelope
+from app.delivery.standing import Standings
+from app.delivery.suspects import Suspects
 from app.delivery.windows import Held, boot_seconds, share_window
 from app.platform.db import DATABASE_AWAY, Database, is_away
 from app.platform.telemetry import log
@@ -35,8 +38,6 @@ FLUSH_SECONDS = 0.02
 HEARTBEAT_SECONDS = 1.0  # leases are renewed and a halt is noticed this often even when nothing happens (D29)
 RETRY_SECONDS = 0.5
 LOW_WATER = 500  # tasks; with fewer at hand the next chunk is leased, so that connections never wait for PostgreSQL
-TASKS_PER_CONNECTION = 25  # a small mailing opens few connections
-MAX_RECONNECT_SECONDS = 30.0
 # These three together must fit into the time that a worker has at SIGTERM (workers/main.py).
 DRAIN_SECONDS = 10.0  # what is in flight may take this long to finish
 LAST_FLUSH_SECONDS = 1.0  # a flush that has begun
@@ -59,11 +60,13 @@ class Sender:  # the one class with a life of its own: it is what connections pu
 
     database: Database
     plan: Plan
-    account: SmtpAccount
+    routing: Routing
+    standings: Standings
     journal_directory: Path
-    connections: int
     retries: Retries
     on_bounced: OnBounced
+    on_trouble: Callable[[str | None], Awaitable[None]]
+    """Is told why nothing is sent for now, and None once something is."""
     stopping: asyncio.Event
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when its turn is over: it leaves the rest to others."""
@@ -74,18 +77,20 @@ class Sender:  # the one class with a life of its own: it is what connections pu
     halted: bool = False
     _exhausted: bool = False
     _picking: Picking = field(default_factory=Picking)
+    _suspects: Suspects = field(default_factory=Suspects)
     _results: list[Settled] = field(default_factory=list)
-    _open: set[SmtpConnection] = field(default_factory=set)
-    _connecting: set[asyncio.Task[None]] = field(default_factory=set)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _flushing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _journal: Journal = field(init=False)
+    _outlets: Outlets = field(init=False)
     _tags: tuple[str, ...] = field(init=False)
 
     async def run(self, *, until: float | None = None) -> Ended:
         """Send; `until` (boot seconds) is when to leave the rest to others, so that small mailings get their turn."""
         self._journal = Journal(self.journal_directory)
         self._tags = self.plan.tags
+        routes = self._routes()
+        self._outlets = Outlets(self.routing, routes, self, self.standings, self.database, self.on_trouble)
         flusher = asyncio.create_task(self._flush_loop())
         given_back = False
         try:
@@ -104,31 +109,55 @@ class Sender:  # the one class with a life of its own: it is what connections pu
                 await self._lease_next()
             if self._exhausted and not self._picking:
                 return
-            _raise_failures({*self._connecting, flusher})
-            self._connecting = {task for task in self._connecting if not task.done()}
-            wanted = min(self.connections, -(-self._picking.waiting // TASKS_PER_CONNECTION))
-            while len(self._connecting) < wanted:
-                self._connecting.add(asyncio.create_task(self._connect()))
+            _raise_failure(flusher)
+            self._outlets.widen(self._picking.waiting)
             if self._picking.returned:
-                self._wake()
+                self._outlets.wake()
+            if fault := self._outlets.fault:
+                self._stop_for(fault)
+            await self._judge_suspects()
+            await self._outlets.tell()
             self._woken.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), 0.1)
+
+    def _routes(self) -> frozenset[Route]:
+        """Return the routes of the messages; with several, each task is asked for its own."""
+        if self.plan.sender_domain is None:
+            self._picking.route_of = self._route_of
+            return self.routing.every_route()
+        route = self.routing.route(self.plan.sender_domain)
+        if not route:
+            self._stop_for(self.routing.nobody(self.plan.sender_domain))
+        return frozenset({route})
+
+    def _route_of(self, task: Task) -> Route:
+        domain = self.plan.from_domain(task.row, self._tags)
+        route = self.routing.route(domain)
+        if not route:
+            self._stop_for(self.routing.nobody(domain))
+        return route
 
     def _must_end(self, until: float | None) -> bool:
         late = until is not None and boot_seconds() > until
         asked = self.stopping.is_set() or self.leaving.is_set()
         return self.halted or self.fault is not None or asked or late
 
-    def _wake(self) -> None:
-        for connection in list(self._open):
-            connection.wake()
+    # Messages: asked for by outlets on the event loop, must not block
 
-    # Feed: called by connections on the event loop, must not block
+    @property
+    def waiting(self) -> int:
+        """How many messages are with no connection and have no result."""
+        return self._picking.waiting
 
-    def next(self) -> Envelope | None:
-        """Give the next message whose start a committed window allows."""
-        while task := self._picking.next():
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more is given out."""
+        return self._picking.closed
+
+    def next(self, outlet: Outlet) -> Envelope | None:
+        """Give the next message of an outlet whose start a committed window allows."""
+        while task := self._picking.next(outlet.routes):
             task.chunk.in_hand += 1
             try:
                 task.content = task.content or self.plan.render(task.row, self._tags)
@@ -156,7 +185,7 @@ class Sender:  # the one class with a life of its own: it is what connections pu
             log.error("journal.full", dispatch_id=self.plan.dispatch_id)
         return task.started
 
-    def settle(self, envelope: Envelope, result: SendResult) -> None:
+    def settle(self, envelope: Envelope, result: SendResult, *, stops: bool = True) -> None:
         """Take a result: into the journal at once, into PostgreSQL with the next flush."""
         task: Task = envelope.key  # type: ignore[assignment]
         task.chunk.in_hand -= 1
@@ -168,10 +197,36 @@ class Sender:  # the one class with a life of its own: it is what connections pu
         if task.started:  # refused for our fault: its start needs no result to be stored
             self._journal.durable([(self.plan.dispatch_id, task.seq, task.attempt)])
             task.started = False
-        self._picking.put_back(task)
-        if result.outcome is Outcome.SENDER_FAULT:
-            self._stop_for(result)
+        if result.outcome is Outcome.SENDER_FAULT and stops:
+            self._fault_of(task, result)
+        else:
+            self._picking.put_back(task)
         self._woken.set()  # connections that had nothing to do may take it
+
+    def _fault_of(self, task: Task, result: SendResult) -> None:
+        """Stop for a fault of ours, unless it is this recipient's only, who has met one before (suspects.py)."""
+        if not task.is_suspect:
+            self._results.append((task, result))  # he stays ready, with the server's words
+            self._picking.put_back(task)
+            self._stop_for(result)
+        elif self.accepted:
+            self._record(task, result)
+        else:
+            self._suspects.hold(task, result)
+
+    async def _judge_suspects(self) -> None:
+        """Let suspects fail once somebody else was accepted; where nobody else is left, by what was sent before."""
+        if not self._suspects or self.fault is not None:
+            return
+        is_last = self._exhausted and not self._picking.waiting and not any(held.in_hand for held in self._picking)
+        are_few = None
+        with suppress(*DATABASE_AWAY):  # asked again in a moment
+            are_few = is_last and await self._suspects.are_few(self.database, self.plan.mailing_id)
+        if self.accepted or are_few:
+            for task, result in self._suspects.release():
+                self._record(task, result)
+        elif is_last and are_few is False:
+            self._stop_for(self._suspects.first())
 
     def _stop_for(self, fault: SendResult) -> None:
         self.fault = self.fault or fault
@@ -204,7 +259,9 @@ class Sender:  # the one class with a life of its own: it is what connections pu
             self._exhausted = True
             return
         held = Held(row.number, row.epoch, row.first_seq, [], leased_at + OWN_CLOCK * self.lease)
-        held.tasks = [Task(r.id, r.seq, r.attempts + 1, r.email, held, r) for r in rows]
+        held.tasks = [
+            Task(r.id, r.seq, r.attempts + 1, r.email, held, r, is_suspect=(r.code or 0) >= 500) for r in rows
+        ]
         self._picking.add(held)
         await self._flush()
 
@@ -287,7 +344,7 @@ class Sender:  # the one class with a life of its own: it is what connections pu
         if row.halted:
             self.halted = self._picking.closed = True
         elif any(grants):
-            self._wake()
+            self._outlets.wake()
         if not self._picking or self.halted:
             self._woken.set()
 
@@ -299,56 +356,18 @@ class Sender:  # the one class with a life of its own: it is what connections pu
         if not chunk.in_hand:
             self._picking.forget(chunk)
 
-    # Connections
-
-    async def _connect(self) -> None:
-        """Keep one connection busy until nothing waits."""
-        wait = RETRY_SECONDS
-        while self._picking.waiting and not self._picking.closed:
-            opened = await open_connection(self.account, self)
-            if isinstance(opened, SendResult):
-                if opened.outcome is Outcome.SENDER_FAULT:
-                    self._stop_for(opened)
-                    return
-                log.warning("sender.no_connection", code=opened.code, wait=wait)
-            else:
-                end = await self._see_out(opened)
-                if end.accepted:
-                    wait = RETRY_SECONDS
-                if end.reason in (EndReason.IDLE, EndReason.FULL_COUNT, EndReason.DRAINED):
-                    continue
-                log.warning("sender.connection_ended", reason=end.reason.value, wait=wait)
-            await asyncio.sleep(wait)
-            wait = min(wait * 2, MAX_RECONNECT_SECONDS)
-
-    async def _see_out(self, connection: SmtpConnection) -> ConnectionEnd:
-        """Wait for a connection's end; whatever happens to the wait, it does not outlive its sender."""
-        self._open.add(connection)
-        if self._picking.closed:
-            connection.drain()
-        try:
-            end = await asyncio.shield(connection.closed)
-        finally:
-            self._open.discard(connection)
-            connection.abort()
-        if end.error is not None:
-            raise end.error
-        return end
-
     # Ending
 
     async def _end(self, flusher: asyncio.Task[None]) -> bool:
         """Let what is in flight finish, store the last results and release the chunks; False leaves it to recovery."""
         self._picking.closed = True
         try:
-            for connection in list(self._open):
+            for connection in self._outlets.open():
                 connection.drain()
-            if self._open:
-                await asyncio.wait([connection.closed for connection in self._open], timeout=DRAIN_SECONDS)
+            if left := self._outlets.open():
+                await asyncio.wait([connection.closed for connection in left], timeout=DRAIN_SECONDS)
         finally:
-            for task in self._connecting:
-                task.cancel()
-            await asyncio.gather(*self._connecting, return_exceptions=True)
+            await self._outlets.close()
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_FLUSH_SECONDS), self._flushing:
                     flusher.cancel()  # between two flushes, not within one
@@ -375,7 +394,6 @@ class Sender:  # the one class with a life of its own: it is what connections pu
                 return True
 
 
-def _raise_failures(tasks: set[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        if task.done():
-            task.result()
+def _raise_failure(task: asyncio.Task[None]) -> None:
+    if task.done():
+        task.result()

@@ -1,11 +1,14 @@
 """Sending one message by itself: tests, and whatever else belongs to no mailing's list."""
 
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from app.delivery.replies import Outcome, SendResult, decided_here
-from app.delivery.smtp.account import SmtpAccount
+from app.delivery.replies import Outcome, SendResult, decided_here, is_of_account
+from app.delivery.routing import Account, Routing
 from app.delivery.smtp.connection import open_connection
 from app.delivery.smtp.feed import Envelope
+from app.delivery.standing import Standings
 
 
 @dataclass(slots=True)
@@ -30,11 +33,42 @@ class _One:
         self.result = result
 
 
-async def send_one(account: SmtpAccount, *, sender: str, recipient: str, message: bytes) -> SendResult:
-    """Send one message over a connection of its own and return what became of it."""
-    feed = _One(Envelope(key=None, sender=sender, recipient=recipient), message)
-    connection = await open_connection(replace(account, max_messages=1), feed)
-    if isinstance(connection, SendResult):
-        return connection
-    await connection.closed
-    return feed.result or decided_here(Outcome.UNKNOWN, "the connection ended without a result")
+async def send_one(
+    routing: Routing, standings: Standings, *, sender: str, recipient: str, message: bytes, domain: str
+) -> SendResult:
+    """Send one message over a connection of its own and return what became of it.
+
+    It goes over the accounts of its From domain, by weight; one that fails leaves it to the next.
+    """
+    result = routing.nobody(domain)
+    for account in _in_turn(routing.of(routing.route(domain)), standings):
+        if account.fault is not None:
+            result = account.fault
+            continue
+        standing = standings.of(account.id)
+        smtp = replace(account.smtp, max_messages=1, pipelining=standing.level(account.smtp.pipelining))
+        feed = _One(Envelope(key=None, sender=sender, recipient=recipient), message)
+        connection = await open_connection(smtp, feed)
+        if isinstance(connection, SendResult):
+            result = connection
+            continue
+        await connection.closed
+        result = feed.result or decided_here(Outcome.UNKNOWN, "the connection ended without a result")
+        if result.outcome is not Outcome.NOT_STARTED and not _is_for_another(result):
+            break
+    return result
+
+
+def _is_for_another(result: SendResult) -> bool:
+    return result.outcome is Outcome.SENDER_FAULT and is_of_account(result)
+
+
+def _in_turn(accounts: Sequence[Account], standings: Standings) -> list[Account]:
+    """Return accounts in the order to try them: those that fail last, the others by chance and weight."""
+    return sorted(
+        accounts,
+        key=lambda account: (
+            standings.of(account.id).is_shut(),
+            -(random.random() ** (1 / max(account.weight, 1))),  # noqa: S311 - a share, no secret
+        ),
+    )

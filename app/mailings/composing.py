@@ -155,8 +155,9 @@ async def preview_mailing(
 
 async def render_test(
     session: AsyncSession, *, mailing: Mailing, composer: Composer, recipient_id: int
-) -> tuple[bytes, str]:
-    """Return a test message as the given recipient would see it, and the return path it leaves with."""
+) -> tuple[bytes, str, str]:
+    """Return a test message as the given recipient would see it, its return path and its From domain."""
     plan = await _plan(session, mailing=mailing, composer=composer, test=True)
     row = await _merge_row(session, plan=plan, recipient_id=recipient_id)
-    return plan.render(row, plan.tags, as_recipient=NOBODY), plan.return_path(NOBODY)
+    message = plan.render(row, plan.tags, as_recipient=NOBODY)
+    return message, plan.return_path(NOBODY), plan.from_domain(row, plan.tags)

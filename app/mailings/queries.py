@@ -10,6 +10,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.mailings.models import Mailing, MailingState, TestMessage
+from app.platform.db import run
 
 
 async def find_mailing(session: AsyncSession, *, mailing_id: int, lock: bool = False) -> Mailing | None:
@@ -69,3 +70,21 @@ async def first_ready_recipient(session: AsyncSession, *, mailing_id: int) -> in
     """Return the first ready recipient's id, or None."""
     row: Any = (await session.exec(_FIRST_READY, params={"mailing_id": mailing_id})).one_or_none()  # type: ignore[call-overload]
     return row.id if row else None
+
+
+_SHOW_TROUBLE = text("""
+    -- Says why nothing of a mailing is sent for now, or that something is; by primary key, and only while it is sent.
+    UPDATE mailing SET state_reason = :words
+    WHERE id = :mailing_id AND state = 'sending' AND state_reason IS DISTINCT FROM :words
+""").bindparams(sa.bindparam("words", type_=sa.Text))
+
+
+async def show_trouble(session: AsyncSession, *, mailing_id: int, words: str | None) -> None:
+    """Show with a mailing that is being sent why nothing leaves for now; None: it does."""
+    await run(session, _SHOW_TROUBLE, mailing_id=mailing_id, words=words)
+
+
+async def named_account(session: AsyncSession, *, mailing_id: int) -> int | None:
+    """Return the sending account that a mailing names."""
+    query = select(Mailing.sending_account_id).where(Mailing.id == mailing_id)
+    return (await session.exec(query)).one_or_none()

@@ -11,7 +11,7 @@ from app.delivery.smtp.connection import open_connection
 from app.delivery.smtp.dialogue import SmtpConnection
 from app.delivery.smtp.feed import ConnectionEnd, Envelope
 
-QUICK = Timeouts(connect=5, command=0.25, data=0.25, body=0.25, dot=0.25, quit=0.25, idle=0.02)
+QUICK = Timeouts(connect=5, command=0.25, data=0.25, pipelined=0.25, body=0.25, dot=0.25, quit=0.25, idle=0.02)
 
 
 def message(number: int, *, recipient: str | None = None, **more: Any) -> Envelope:

@@ -16,8 +16,10 @@ from app.bounces.service import take_in_bounce
 from app.content.attached import Attachment
 from app.delivery import service
 from app.delivery.results import Bounced
+from app.delivery.routing import Account, Routing
 from app.delivery.sender import Ended, Sender
 from app.delivery.smtp.account import SmtpAccount, Timeouts
+from app.delivery.standing import Standings
 from app.mailings.models import Mailing, MailingState
 from app.platform.db import Database
 from app.platform.files import store
@@ -57,6 +59,11 @@ class Sending:
     mailing_id: int
     dispatch_id: int
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    troubles: list[str | None] = field(default_factory=list)
+    """What senders told of why nothing is sent."""
+
+    async def take_trouble(self, words: str | None) -> None:
+        self.troubles.append(words)
 
     async def sender(self, server: Any, **changes: Any) -> Sender:
         """A sender to a server; `sender.run()` sends."""
@@ -66,14 +73,16 @@ class Sending:
             )
         assert loaded is not None, "the dispatch is halted"
         account = {"local_hostname": "me", "timeouts": PATIENT, **changes.pop("account", {})}
+        smtp = SmtpAccount(server.host, server.port, **account)
         known = {
             "database": self.database,
             "plan": loaded[0],
-            "account": SmtpAccount(server.host, server.port, **account),
+            "routing": Routing([Account(None, "the server", smtp, connections=4)]),
+            "standings": Standings(),
             "journal_directory": self.settings.journal_dir,
-            "connections": 4,
             "retries": loaded[1],
             "on_bounced": take_in,
+            "on_trouble": self.take_trouble,
             "stopping": self.stopping,
         }
         return Sender(**{**known, **changes})

@@ -29,6 +29,8 @@ STEP    250 ok             a reply; several lines are joined by "|": 250-one|250
         reset              end it rudely (RST)
         stall              say nothing any more
         deaf               read nothing any more from here on; further steps still speak
+        drop               throw away what the client has written ahead of the next reply
+        ahead STEP         the step, if the client has written ahead
 
 After the steps the server goes on as its last reply demands: a 354 is followed by a message, a refused RCPT counts as
 refused, and so on. A 2xx at dot puts the message into the ledger.
@@ -293,6 +295,8 @@ class _Session:
         word, _, rest = step.partition(" ")
         if word == "usual":
             return await self.take(place, usual, usual) if usual else 0
+        if word == "ahead":
+            return await self.take(place, rest, usual) if self.reader._buffer else 0
         if word in ("bytewise", "lf") or word[:3].isdigit():
             return await self.reply(place, step)
         await getattr(self, f"do_{word}")(rest)
@@ -358,6 +362,9 @@ class _Session:
         while await self.reader.read(65536):
             pass
         raise _Over
+
+    async def do_drop(self, _: str) -> None:
+        self.reader._buffer.clear()
 
     async def do_deaf(self, _: str) -> None:
         self.writer.transport.pause_reading()

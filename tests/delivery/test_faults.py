@@ -243,7 +243,9 @@ async def test_feed_that_raises_ends_the_connection_with_its_error(level):
         end = await send(server, feed, pipelining=level)
     assert end.reason is EndReason.FEED_FAILED
     assert isinstance(end.error, LookupError)
-    assert [feed.outcome(n) for n in (1, 2, 3)] == [ACCEPTED, NOT_STARTED, NOT_STARTED]
+    # With full pipelining, the second message is made for the write that would have started the first.
+    first = NOT_STARTED if level is Pipelining.FULL else ACCEPTED
+    assert [feed.outcome(n) for n in (1, 2, 3)] == [first, NOT_STARTED, NOT_STARTED]
 
 
 async def test_server_without_pipelining_gets_one_command_at_a_time():

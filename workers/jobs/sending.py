@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -9,13 +10,14 @@ from app.bounces.models import BounceKind, BounceOrigin
 from app.bounces.service import take_in_bounce
 from app.consent.blocked import blocked_addresses
 from app.delivery import service as delivery
+from app.delivery.accounts import load_routing
 from app.delivery.attached import affordable
+from app.delivery.outlets import words_of
 from app.delivery.plan import Plan
-from app.delivery.replies import SendResult
 from app.delivery.results import Bounced, Retries
+from app.delivery.routing import Routing
 from app.delivery.sender import Ended, Sender
 from app.delivery.single import send_one
-from app.delivery.smtp.account import parse_smtp_url
 from app.delivery.windows import boot_seconds
 from app.mailings import queries, service
 from app.mailings.composing import Composer, render_test
@@ -59,11 +61,13 @@ async def send_dispatch(context: Context, run: JobRun) -> None:
     settings, dispatch_id = context.settings, run.args["dispatch"]
     async with context.database.begin() as session:
         loaded = await delivery.load_plan(session, dispatch_id=dispatch_id, settings=settings, tokens=context.tokens)
-    if loaded is None:
-        return
-    plan, retries = loaded
+        if loaded is None:
+            return
+        plan, retries = loaded
+        named = await queries.named_account(session, mailing_id=plan.mailing_id)
+        routing = await load_routing(session, named=named, settings=settings, standings=context.standings)
     try:
-        ended = await _send(context, plan, retries)
+        ended = await _send(context, plan, routing, retries)
     except Exception:
         if run.is_last:
             async with context.database.begin() as session:
@@ -73,23 +77,31 @@ async def send_dispatch(context: Context, run: JobRun) -> None:
     async with context.database.begin() as session:
         await run.finish(session)
         if ended.fault is not None:
-            await service.stop_for_fault(session, mailing_id=plan.mailing_id, words=_words(ended.fault))
+            await service.stop_for_fault(session, mailing_id=plan.mailing_id, words=words_of(ended.fault))
         elif ended.more:
             await delivery.enqueue_sender(session, dispatch_id=dispatch_id, number=run.args["number"])
     async with context.database.begin() as session:
         await service.keep_going(session, mailing_id=plan.mailing_id, settings=settings)
 
 
-async def _send(context: Context, plan: Plan, retries: Retries) -> Ended:
-    settings = context.settings
+async def _send(context: Context, plan: Plan, routing: Routing, retries: Retries) -> Ended:
+    async def show_trouble(words: str | None) -> None:
+        async with context.database.begin() as session:
+            await queries.show_trouble(session, mailing_id=plan.mailing_id, words=words)
+
+    accounts = [
+        replace(account, connections=affordable(account.connections, tail=len(plan.tail)))
+        for account in routing.accounts
+    ]
     sender = Sender(
         database=context.database,
         plan=plan,
-        account=parse_smtp_url(settings.smtp_url.get_secret_value()),
-        journal_directory=settings.journal_dir,
-        connections=affordable(settings.smtp_connections, tail=len(plan.tail)),
+        routing=Routing(accounts, named=routing.named),
+        standings=context.standings,
+        journal_directory=context.settings.journal_dir,
         retries=retries,
         on_bounced=_take_in,
+        on_trouble=show_trouble,
         stopping=context.stopping,
     )
     turn = asyncio.create_task(_end_turn(context, sender))
@@ -112,10 +124,6 @@ async def _end_turn(context: Context, sender: Sender) -> None:
         if waits:
             sender.leaving.set()
         await asyncio.sleep(LOOK_SECONDS)
-
-
-def _words(fault: SendResult) -> str:
-    return fault.text if fault.code is None else f"{fault.code} {fault.text}"
 
 
 async def _take_in(session: AsyncSession, bounced: Sequence[Bounced]) -> None:
@@ -141,7 +149,7 @@ async def send_test(context: Context, run: JobRun) -> None:
             return
         try:
             mailing = await service.read_mailing(session, mailing_id=test.mailing_id)
-            message, sender = await render_test(
+            message, sender, domain = await render_test(
                 session, mailing=mailing, composer=_composer(context), recipient_id=test.recipient_id
             )
         except Problem as problem:
@@ -150,13 +158,17 @@ async def send_test(context: Context, run: JobRun) -> None:
             await run.finish(session)
             return
         blocked = await blocked_addresses(session, emails=test.addresses)
-    account = parse_smtp_url(context.settings.smtp_url.get_secret_value())
+        routing = await load_routing(
+            session, named=mailing.sending_account_id, settings=context.settings, standings=context.standings
+        )
     outcomes = []
     for address in test.addresses:
         if address in blocked:  # since it was asked for
             outcomes.append({"address": address, "outcome": "blocked", "reply": "Nothing may go to this address."})
             continue
-        result = await send_one(account, sender=sender, recipient=address, message=message)
+        result = await send_one(
+            routing, context.standings, sender=sender, recipient=address, message=message, domain=domain
+        )
         outcomes.append({"address": address, "outcome": result.outcome.value, "reply": result.text})
     async with context.database.begin() as session:
         result_of_all = {"messages": outcomes}

@@ -39,12 +39,15 @@ class AuthMethod(StrEnum):
 class Timeouts:
     """Seconds without any progress before a connection is given up; the defaults of RFC 5321 §4.5.3.2.
 
+    All but `pipelined`: a server that has thrown away what was sent ahead of its replies will never answer it.
+
     They are watched at the granularity of a quarter of the shortest, at most one second.
     """
 
     connect: float = 60  # all of TCP, TLS, greeting, EHLO and AUTH
     command: float = 300  # MAIL, RCPT, RSET
     data: float = 120  # until 354
+    pipelined: float = 30  # instead of both, where several commands are written at once
     body: float = 180  # between two blocks of the body that the server takes
     dot: float = 600  # from the end of the body to its reply
     quit: float = 5
@@ -185,6 +188,7 @@ def _timeouts(value: str | None) -> Timeouts:
         connect=min(limit, usual.connect),
         command=min(limit, usual.command),
         data=min(limit, usual.data),
+        pipelined=min(limit, usual.pipelined),
         body=min(limit, usual.body),
         dot=min(limit, usual.dot),
         quit=usual.quit,

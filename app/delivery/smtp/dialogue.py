@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from typing import Final
 
-from app.delivery.replies import Outcome, SendResult, Stage, classify, decided_here
+from app.delivery.replies import Outcome, SendResult, Stage, decided_here
 from app.delivery.smtp import wire
 from app.delivery.smtp.account import Pipelining, SmtpAccount
 from app.delivery.smtp.feed import ConnectionEnd, EndReason, Envelope, Feed
@@ -32,7 +32,8 @@ class SmtpConnection(asyncio.Protocol):
         self._current: Envelope | None = None  # its body is out
         self._next: Envelope | None = None  # its envelope is out, or about to be
         self._after: Envelope | None = None  # taken from the feed for the write that is being made
-        self._prepared: tuple[bytes, ...] | None = None  # the body of `_next` where SIZE needed it early
+        self._prepared: tuple[bytes, ...] = ()  # the body of `_next`
+        self._after_prepared: tuple[bytes, ...] = ()  # that of `_after`
         self._refusal: SendResult | None = None  # of `_next`, not yet settled
         self._go_ahead = False  # the 354 for `_next` has come
         self._reset_due = False  # the server holds a transaction that nobody wants
@@ -49,7 +50,8 @@ class SmtpConnection(asyncio.Protocol):
         self._accepted = 0
         self._max_messages = account.max_messages
 
-        self._patience = Patience(transport, account.timeouts, self._expire)
+        pipelined = self.pipelining is not Pipelining.OFF
+        self._patience = Patience(transport, account.timeouts, self._expire, pipelined=pipelined)
 
     # What the pipeline may ask
 
@@ -134,7 +136,7 @@ class SmtpConnection(asyncio.Protocol):
 
     def _take_mail(self, code: int, words: bytes) -> None:
         if code >= 400:
-            result = _result(Stage.MAIL, code, words)
+            result = wire.result_of(Stage.MAIL, code, words)
             if code == 421:
                 self._settle_next(result)
                 self._farewell(result)
@@ -146,7 +148,7 @@ class SmtpConnection(asyncio.Protocol):
     def _take_rcpt(self, code: int, words: bytes) -> None:
         if code >= 400:
             self._reset_due = self._reset_due or self._refusal is None
-            result = _result(Stage.RCPT, code, words)
+            result = wire.result_of(Stage.RCPT, code, words)
             if code == 421:
                 self._settle_next(self._refusal or result)
                 self._farewell(result)
@@ -164,7 +166,7 @@ class SmtpConnection(asyncio.Protocol):
             self._out_of_step(f"{code} as the reply to DATA")
         else:
             self._reset_due = self._reset_due or self._refusal is None
-            result = _result(Stage.DATA, code, words)
+            result = wire.result_of(Stage.DATA, code, words)
             self._settle_next(self._refusal or result)
             if code == 421:
                 self._farewell(result)
@@ -175,7 +177,7 @@ class SmtpConnection(asyncio.Protocol):
             return
         envelope, self._current = self._current, None
         self._patience.body_answered()
-        result = _result(Stage.DOT, code, words)
+        result = wire.result_of(Stage.DOT, code, words)
         if code < 300:
             self._accepted += 1
         if envelope is not None:
@@ -186,13 +188,13 @@ class SmtpConnection(asyncio.Protocol):
     def _take_lone_dot(self, code: int, words: bytes) -> None:
         self._reset_due = True  # some servers keep the transaction: Postfix answers 554 and waits for more RCPTs
         if code == 421:
-            self._farewell(_result(Stage.DATA, code, words))
+            self._farewell(wire.result_of(Stage.DATA, code, words))
         elif 300 <= code < 400:
             self._out_of_step(f"{code} as the reply to a lone dot")
 
     def _take_rset(self, code: int, words: bytes) -> None:
         if code == 421:
-            self._farewell(_result(Stage.MAIL, code, words))
+            self._farewell(wire.result_of(Stage.MAIL, code, words))
         elif code >= 300:
             self._out_of_step(f"{code} as the reply to RSET")
 
@@ -202,7 +204,7 @@ class SmtpConnection(asyncio.Protocol):
 
     def _unasked(self, code: int, words: bytes) -> None:
         if code == 421:
-            self._farewell(_result(Stage.MAIL, code, words))
+            self._farewell(wire.result_of(Stage.MAIL, code, words))
         else:
             self._out_of_step(f"{code} as the reply to nothing")
 
@@ -241,12 +243,12 @@ class SmtpConnection(asyncio.Protocol):
             self._open_envelope()
 
     def _open_envelope(self) -> None:
-        self._next, self._after = self._pick(), None
+        self._next, self._prepared = self._pick(), self._after_prepared
+        self._after, self._after_prepared = None, ()
         if self._next is None:
             self._rest()
             return
-        size = None if self._prepared is None else wire.body_size(self._prepared)
-        commands = deque(zip(wire.envelope_commands(self._next, size=size), ENVELOPE, strict=True))
+        commands = deque(zip(wire.envelope_commands(self._next, self._prepared, self.offer), ENVELOPE, strict=True))
         if self._reset_due:
             commands.appendleft((b"RSET\r\n", RSET))
             self._reset_due = False
@@ -274,21 +276,23 @@ class SmtpConnection(asyncio.Protocol):
         return self._max_messages is not None and self._started + self._go_ahead >= self._max_messages
 
     def _pick(self) -> Envelope | None:
-        """Take the next message that may be written, into `_after` too; those that may not are settled on the way."""
+        """Take the next message that may be written, into `_after` too; those that may not are settled on the way.
+
+        Its body is made before its MAIL, so that its size can be declared and judged (RFC 1870 §6).
+        """
         while not (self._ending or self._draining or self._is_full()):
             self._after = envelope = self._feed.next()
             if envelope is None:
                 return None
             refusal = wire.refuse(envelope, self.offer)
-            if refusal is None and not self._full and self.offer.size is not None:
-                # Built before MAIL, so that SIZE can be declared (RFC 1870 §6); pipelined, it is not worth the wait.
-                self._prepared = wire.body(self._feed.content(envelope))
-                refusal = wire.refuse_size(wire.body_size(self._prepared), self.offer)
+            if refusal is None:
+                self._after_prepared = wire.body(self._feed.content(envelope))
+                refusal = wire.refuse_content(envelope, self._after_prepared, self.offer)
             if self._is_over():
                 break
             if refusal is None:
                 return envelope
-            self._after = self._prepared = None
+            self._after, self._after_prepared = None, ()
             self._feed.settle(envelope, refusal)
         if self._after is not None:  # the feed ended the connection while it gave the message out
             envelope, self._after = self._after, None
@@ -301,8 +305,7 @@ class SmtpConnection(asyncio.Protocol):
         if envelope is None or self._transport.is_closing():
             self._end(EndReason.CLOSED_BY_SERVER, "the connection closed before the message started")
             return
-        message = self._prepared or wire.body(self._feed.content(envelope))
-        self._prepared = None
+        message = self._prepared
         following = self._pick() if self._full else None
         if self._is_over():
             return
@@ -315,9 +318,11 @@ class SmtpConnection(asyncio.Protocol):
         self._started += 1
         self._go_ahead = False
         self._current, self._next, self._after = envelope, following, None
+        self._prepared, self._after_prepared = self._after_prepared, ()
         awaited: tuple[int, ...] = (DOT,)
         if following is not None:
-            message, awaited = (*message, *wire.envelope_commands(following)), (DOT, *ENVELOPE)
+            commands = wire.envelope_commands(following, self._prepared, self.offer)
+            message, awaited = (*message, *commands), (DOT, *ENVELOPE)
         self._patience.await_body(self._write(message, awaited))
 
     def _write(self, buffers: tuple[bytes, ...], awaited: tuple[int, ...]) -> int:
@@ -342,7 +347,7 @@ class SmtpConnection(asyncio.Protocol):
             self._end(EndReason.TIMED_OUT, text, stuck=stuck)
 
     def _settle_next(self, result: SendResult) -> None:
-        envelope, self._next, self._refusal, self._prepared = self._next, None, None, None
+        envelope, self._next, self._refusal, self._prepared = self._next, None, None, ()
         self._go_ahead = False
         if envelope is not None:
             self._feed.settle(envelope, result)
@@ -379,7 +384,7 @@ class SmtpConnection(asyncio.Protocol):
             (self._next, refusal or decided_here(waiting, text)),
             (self._after, decided_here(Outcome.NOT_STARTED, text)),
         )
-        self._current = self._next = self._after = self._prepared = None
+        self._current = self._next = self._after = None
         self._transport.abort()
         for envelope, result in in_hand:
             if envelope is None:
@@ -388,10 +393,7 @@ class SmtpConnection(asyncio.Protocol):
                 self._feed.settle(envelope, result)
             except Exception as failure:  # noqa: BLE001 - the other messages must be settled too
                 error, reason = error or failure, EndReason.FEED_FAILED
-        self._end_value = ConnectionEnd(reason, text, self._started, self._accepted, reply, error)
+        pending = len(self._expected)
+        self._end_value = ConnectionEnd(reason, text, self._started, self._accepted, pending, reply, error)
 
     _TAKE: Final = (_take_mail, _take_rcpt, _take_data, _take_dot, _take_lone_dot, _take_rset, _take_quit)
-
-
-def _result(stage: Stage, code: int, words: bytes) -> SendResult:
-    return classify(stage, code, words.decode("utf-8", "replace"))

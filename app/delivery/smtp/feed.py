@@ -36,7 +36,7 @@ class Feed(Protocol):
         ...
 
     def content(self, envelope: Envelope) -> bytes:
-        """Build the message: CRLF lines, at most 998 octets each, 7-bit.
+        """Build the message: CRLF lines, at most 998 octets each, 7-bit unless the envelope says `smtputf8`.
 
         The connection stuffs dots; content marked `wire.Stuffed` spares it the search, and may have a tail.
         """
@@ -70,11 +70,15 @@ class EndReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionEnd:
-    """How a connection ended, and what it had done. `reply` is the server's farewell where it gave one."""
+    """How a connection ended, and what it had done.
+
+    `pending` replies were still awaited; `reply` is the server's farewell where it gave one.
+    """
 
     reason: EndReason
     text: str
     started: int  # bodies written
     accepted: int
+    pending: int = 0
     reply: SendResult | None = None
     error: Exception | None = None

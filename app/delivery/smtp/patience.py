@@ -28,13 +28,17 @@ class Patience:
         "_waits",
     )
 
-    def __init__(self, transport: asyncio.Transport, timeouts: Timeouts, expire: Callable[[], None]) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, timeouts: Timeouts, expire: Callable[[], None], *, pipelined: bool
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport = transport
         self._timeouts = timeouts
         self._expire = expire
-        command, dot = timeouts.command, timeouts.dot
-        self._waits = (command, command, timeouts.data, dot, dot, command, timeouts.quit)
+        command, data, dot = timeouts.command, timeouts.data, timeouts.dot
+        if pipelined:  # nothing is lost by giving up early: its envelope is out, and nothing is started
+            command, data = min(command, timeouts.pipelined), min(data, timeouts.pipelined)
+        self._waits = (command, command, data, dot, dot, command, timeouts.quit)
         self._pulse = min(1.0, min(*self._waits, timeouts.body, timeouts.idle) / 4)
         self._body_size = 0  # octets of the last body with what was written behind it
         self._body_left = 0  # of them, what our own buffer still held when last looked at

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from app.delivery.replies import Outcome, SendResult, decided_here
+from app.delivery.replies import Outcome, SendResult, Stage, classify, decided_here
 from app.delivery.smtp.feed import Envelope
 
 LINE_LIMIT: Final = 4096  # octets of a reply line; RFC 5321 §4.5.3.1.5 allows 512, real servers exceed it
@@ -13,12 +13,16 @@ REPLY_LIMIT: Final = 65536  # octets of a reply with all its lines: an endless o
 ADDRESS_LIMIT: Final = 254  # octets; RFC 5321 §4.5.3.1.3 less the angle brackets
 
 JOINED: Final = 256 << 10  # octets up to which one copy is cheaper than handing the kernel several buffers
+COMMAND_LIMIT: Final = 512  # octets of a command line with its CRLF (RFC 5321 §4.5.3.1.4)
+ENVID_LIMIT: Final = 100  # characters (RFC 3461 §5.4)
+
 END_OF_BODY: Final = 3  # octets of the final dot and its CRLF, which RFC 1870 §3 does not count
 
 _CODES: Final = {b"%d" % code: code for code in range(200, 600)}
 _MARKS: Final = frozenset({b" ", b"-", b"\r", b""})
 _PLAIN_ADDRESS = re.compile(r"[!-;=?-~]+@[!-;=?-~]+")  # printable ASCII without space, "<" and ">"
 _LEADING_DOT = re.compile(rb"\n\.")  # half the time of `in`, which steps through the haystack one byte at a time
+_NOT_XTEXT = re.compile(r"[^!-*,-<>-~]")
 _NEVER_IN_ADDRESS = re.compile(r"[\s<>]")
 
 
@@ -82,16 +86,47 @@ class ReplyReader:
         return same_code and self._size <= REPLY_LIMIT
 
 
-def envelope_commands(envelope: Envelope, *, size: int | None = None) -> tuple[bytes, bytes, bytes]:
-    """Write MAIL, RCPT and DATA for an envelope that `refuse` let pass."""
-    options = "" if size is None else f" SIZE={size}"
+def result_of(stage: Stage, code: int, words: bytes) -> SendResult:
+    """Return what a reply means, as `ReplyReader` gave it."""
+    return classify(stage, code, words.decode("utf-8", "replace"))
+
+
+def envelope_commands(envelope: Envelope, prepared: tuple[bytes, ...], offer: Offer) -> tuple[bytes, bytes, bytes]:
+    """Write MAIL, RCPT and DATA for an envelope that `refuse` let pass, and its body as `body` made it.
+
+    What the server offers is used: SIZE (RFC 1870), BODY=8BITMIME and SMTPUTF8 where a header or an
+    address needs them (RFC 6152, RFC 6531), and DSN (RFC 3461): headers back, of failures and delays, with the envelope's id,
+    which is the local part of the return path, and the recipient as we know him.
+    """
+    options = "" if offer.size is None else f" SIZE={body_size(prepared)}"
     if needs_smtputf8(envelope):
         options += " SMTPUTF8"
+        if envelope.smtputf8 and offer.eight_bit:
+            options += " BODY=8BITMIME"
+    notify = ""
+    if offer.dsn and envelope.sender:
+        envid = xtext(envelope.sender.rpartition("@")[0])
+        options += f" RET=HDRS ENVID={envid}" if len(envid) <= ENVID_LIMIT else " RET=HDRS"
+        notify = _notify(envelope.recipient)
     return (
         f"MAIL FROM:<{envelope.sender}>{options}\r\n".encode(),
-        f"RCPT TO:<{envelope.recipient}>\r\n".encode(),
+        f"RCPT TO:<{envelope.recipient}>{notify}\r\n".encode(),
         b"DATA\r\n",
     )
+
+
+def xtext(value: str) -> str:
+    """Encode ASCII as a parameter's value (RFC 3461 §4): `+`, `=` and what is not printable as +XX."""
+    return _NOT_XTEXT.sub(lambda found: f"+{ord(found[0]):02X}", value)
+
+
+def _notify(recipient: str) -> str:
+    """Ask for reports of failures and delays; with ORCPT, unless it is not ASCII or makes the line too long."""
+    asked = " NOTIFY=FAILURE,DELAY"
+    if not recipient.isascii():  # RFC 6533 has another form for these, which few servers know
+        return asked
+    named = f"{asked} ORCPT=rfc822;{xtext(recipient)}"
+    return named if len("RCPT TO:<>\r\n") + len(recipient) + len(named) <= COMMAND_LIMIT else asked
 
 
 def needs_smtputf8(envelope: Envelope) -> bool:
@@ -124,11 +159,16 @@ def refuse(envelope: Envelope, offer: Offer) -> SendResult | None:
     return None
 
 
-def refuse_size(size: int, offer: Offer) -> SendResult | None:
-    """Refuse a message larger than the server announced to take (RFC 1870 §6.2); None lets it pass."""
-    if not offer.size or size <= offer.size:
-        return None
-    return decided_here(Outcome.REJECTED, f"the message has {size} octets, the server takes {offer.size}")
+def refuse_content(envelope: Envelope, prepared: tuple[bytes, ...], offer: Offer) -> SendResult | None:
+    """Refuse a body, as `body` made it, that the server announced not to take; None lets it pass.
+
+    Larger than its limit (RFC 1870 §6.2), or with headers in UTF-8 where 8BITMIME is missing (RFC 6531 §3.1).
+    """
+    if offer.size and (size := body_size(prepared)) > offer.size:
+        return decided_here(Outcome.REJECTED, f"the message has {size} octets, the server takes {offer.size}")
+    if envelope.smtputf8 and not offer.eight_bit:
+        return decided_here(Outcome.REJECTED, "the message has 8-bit octets, and the server offers no 8BITMIME")
+    return None
 
 
 def _is_writable(address: str) -> bool:
