@@ -38,6 +38,7 @@ refused, and so on. A 2xx at dot puts the message into the ledger.
 
 import asyncio
 import base64
+import hmac
 import random
 import re
 import socket
@@ -107,6 +108,7 @@ class SmtpServer:
         tls: ssl.SSLContext | None = None,
         implicit_tls: bool = False,
         users: dict[str, str] | None = None,
+        mechanisms: str = "PLAIN LOGIN",
         latency: float = 0,
         ledger_file: Path | None = None,
         keep_content: bool = True,
@@ -117,6 +119,7 @@ class SmtpServer:
         self.tls = tls
         self.implicit_tls = implicit_tls
         self.users = users or {}
+        self.mechanisms = mechanisms
         self.latency = latency
         self.keep_content = keep_content
         self.dice = random.Random(seed)
@@ -209,7 +212,7 @@ class _Session:
         if self.server.tls is not None and not self.encrypted:
             keywords.append("STARTTLS")
         if self.server.users:
-            keywords.append("AUTH PLAIN LOGIN")
+            keywords.append(f"AUTH {self.server.mechanisms}")
         lines = ["scripted", *keywords]
         reply = "|".join(f"250{'-' if i + 1 < len(lines) else ' '}{text}" for i, text in enumerate(lines))
         await self.answer("ehlo", reply)
@@ -225,12 +228,27 @@ class _Session:
 
     async def on_auth(self, rest: str) -> None:
         mechanism, _, first = rest.partition(" ")
-        if mechanism.upper() == "PLAIN":
-            _, name, password = base64.b64decode(first).decode().split("\0")
-        else:
-            name = base64.b64decode(first or await self.ask("VXNlcm5hbWU6")).decode()
-            password = base64.b64decode(await self.ask("UGFzc3dvcmQ6")).decode()
-        known = self.server.users.get(name) == password
+        if mechanism.upper() not in self.server.mechanisms.split():
+            await self.answer("auth", "504 5.5.4 mechanism not known")
+            return
+        match mechanism.upper():
+            case "PLAIN":
+                _, name, password = base64.b64decode(first).decode().split("\0")
+                known = self.server.users.get(name) == password
+            case "LOGIN":
+                name = base64.b64decode(first or await self.ask("VXNlcm5hbWU6")).decode()
+                known = self.server.users.get(name) == base64.b64decode(await self.ask("UGFzc3dvcmQ6")).decode()
+            case "CRAM-MD5":
+                challenge = b"<1896.697170952@scripted>"
+                answer = base64.b64decode(await self.ask(base64.b64encode(challenge).decode())).decode()
+                name, _, digest = answer.rpartition(" ")
+                key = self.server.users.get(name, "").encode()
+                known = bool(key) and digest == hmac.new(key, challenge, "md5").hexdigest()
+            case _:
+                found = re.fullmatch(r"user=(.*)\x01auth=Bearer (.*)\x01\x01", base64.b64decode(first).decode())
+                known = found is not None and self.server.users.get(found[1]) == found[2]
+                if not known:  # its reason comes as a challenge, and the refusal after an empty answer to it
+                    await self.ask(base64.b64encode(b'{"status":"400"}').decode())
         await self.answer("auth", "235 2.7.0 welcome" if known else "535 5.7.8 credentials invalid")
 
     async def ask(self, question: str) -> str:

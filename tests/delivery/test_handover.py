@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from app.delivery.replies import Outcome, SendResult, Stage
-from app.delivery.smtp.account import Pipelining, Security, SmtpAccount, Timeouts
+from app.delivery.smtp.account import AuthMethod, Pipelining, Security, SmtpAccount, Timeouts
 from app.delivery.smtp.connection import open_connection
 from tests.delivery.feeds import ListFeed, account, message, send
 from tests.delivery.smtp_server import USUAL_KEYWORDS, SmtpServer
@@ -119,6 +119,65 @@ async def test_refused_login_stops_and_a_temporary_one_waits(script, outcome, co
     assert isinstance(result, SendResult)
     assert (result.outcome, result.code) == (outcome, code)
     assert CREDENTIALS["password"] not in repr(result)
+
+
+MECHANISMS = {
+    AuthMethod.PLAIN: "PLAIN", AuthMethod.LOGIN: "LOGIN",
+    AuthMethod.CRAM_MD5: "CRAM-MD5", AuthMethod.XOAUTH2: "XOAUTH2",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("security", Security)
+@pytest.mark.parametrize("method", MECHANISMS)
+async def test_login_by_every_mechanism(certificate, security, method):
+    ca_file, context = certificate
+    tls = {} if security is Security.NONE else {"tls": context, "implicit_tls": security is Security.TLS}
+    feed = ListFeed(message(1))
+    async with SmtpServer(users=USERS, mechanisms=" ".join(MECHANISMS.values()), **tls) as server:
+        await send(server, feed, security=security, ca_file=ca_file, auth=method, **CREDENTIALS)
+        assert [line.split()[1] for line in server.commands if line.startswith("AUTH")] == [MECHANISMS[method]]
+        wrong = {**CREDENTIALS, "password": "wrong"}
+        refused = await open_connection(
+            account(server, security=security, ca_file=ca_file, auth=method, **wrong), ListFeed()
+        )
+    assert feed.outcome(1) is Outcome.ACCEPTED
+    assert isinstance(refused, SendResult)
+    assert (refused.outcome, refused.code, refused.stage) == (Outcome.SENDER_FAULT, 535, Stage.AUTH)
+
+
+@pytest.mark.parametrize(
+    ("security", "offered", "chosen"),
+    [
+        (Security.NONE, "PLAIN LOGIN CRAM-MD5 XOAUTH2", "CRAM-MD5"),  # no password in clear where there is a choice
+        (Security.TLS, "LOGIN CRAM-MD5 XOAUTH2 PLAIN", "PLAIN"),
+        (Security.NONE, "XOAUTH2 LOGIN", "LOGIN"),
+    ],
+)
+async def test_mechanism_is_chosen_by_what_is_offered_and_whether_anybody_can_listen(
+    certificate, security, offered, chosen
+):
+    ca_file, context = certificate
+    tls = {} if security is Security.NONE else {"tls": context, "implicit_tls": True}
+    async with SmtpServer(users=USERS, mechanisms=offered, **tls) as server:
+        feed = ListFeed(message(1))
+        await send(server, feed, security=security, ca_file=ca_file, **CREDENTIALS)
+        assert [line.split()[1] for line in server.commands if line.startswith("AUTH")] == [chosen]
+
+
+async def test_mechanism_that_is_announced_but_not_known_leaves_the_next_one():
+    feed = ListFeed(message(1))
+    async with SmtpServer("ehlo *: 250-scripted|250 AUTH CRAM-MD5 LOGIN", users=USERS) as server:
+        await send(server, feed, **CREDENTIALS)
+        assert [line.split()[1] for line in server.commands if line.startswith("AUTH")] == ["CRAM-MD5", "LOGIN"]
+    assert feed.outcome(1) is Outcome.ACCEPTED
+
+
+async def test_account_that_asks_for_a_mechanism_the_server_lacks_says_which_it_has():
+    async with SmtpServer(users=USERS) as server:
+        result = await open_connection(account(server, auth=AuthMethod.XOAUTH2, **CREDENTIALS), ListFeed())
+    assert isinstance(result, SendResult)
+    assert result.outcome is Outcome.SENDER_FAULT
+    assert result.text == "the server offers PLAIN, LOGIN to log in, not XOAUTH2"
 
 
 @pytest.mark.parametrize("more", [CREDENTIALS, {"security": Security.STARTTLS}], ids=["AUTH", "STARTTLS"])

@@ -94,9 +94,9 @@ def result_of(stage: Stage, code: int, words: bytes) -> SendResult:
 def envelope_commands(envelope: Envelope, prepared: tuple[bytes, ...], offer: Offer) -> tuple[bytes, bytes, bytes]:
     """Write MAIL, RCPT and DATA for an envelope that `refuse` let pass, and its body as `body` made it.
 
-    What the server offers is used: SIZE (RFC 1870), BODY=8BITMIME and SMTPUTF8 where a header or an
-    address needs them (RFC 6152, RFC 6531), and DSN (RFC 3461): headers back, of failures and delays, with the envelope's id,
-    which is the local part of the return path, and the recipient as we know him.
+    What the server offers is used: SIZE (RFC 1870), SMTPUTF8 and BODY=8BITMIME where an address or a header needs them
+    (RFC 6531, RFC 6152), and DSN (RFC 3461): headers back, of failures and delays, with the envelope's id, which is the
+    local part of the return path, and the recipient as we know him.
     """
     options = "" if offer.size is None else f" SIZE={body_size(prepared)}"
     if needs_smtputf8(envelope):
