@@ -94,3 +94,23 @@ def test_no_possessive_group_in_a_pattern():
 def test_locks_name_no_host():
     for lock in ("requirements.lock", "requirements-dev.lock"):
         assert "://" not in (ROOT / lock).read_text()
+
+
+# The rules of issue "People and audience", by the words of the domain: what they ask for is built.
+RULES = ("D13", *(f"D{number}" for number in range(17, 26)), "D60", "D76", "D77", "D78")
+
+
+def test_every_rule_is_named_by_a_test():
+    """A rule is found from its number, by whoever wonders what holds it."""
+    named_in = dict.fromkeys(RULES, 0)
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        lines = path.read_text().splitlines()
+        for function in ast.walk(ast.parse("\n".join(lines))):
+            if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) or not function.name.startswith(
+                "test_"
+            ):
+                continue
+            body = "\n".join(lines[function.lineno - 1 : function.end_lineno])
+            for rule in set(re.findall(r"\bD\d+\b", body)) & named_in.keys():
+                named_in[rule] += 1
+    assert not [rule for rule, tests in named_in.items() if not tests]

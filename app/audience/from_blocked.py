@@ -8,10 +8,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.audience import projects, queries, service
 from app.audience.project_queries import change_by_ids
-from app.audience.project_schemas import Name
 from app.audience.schemas import Key
 from app.consent.registry import holders_of
 from app.contacts.schemas import BULK_LIMIT
+from app.contacts.texts import Name
 
 _IDS: dict[str, Any] = {"ids": [17, 18]}
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 
 from app.audience.models import Import
+from app.consent.ledger_queries import Refusal, Refusals
 from app.consent.models import ConsentAction, LegalBasis, Purpose
 from app.consent.service import ConsentLine, SubscriptionAnswer
 
@@ -39,11 +40,11 @@ def gather(
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What rows say of consent and subscriptions, and whose yes was not taken: (row number, field, when refused)."""
+    """What rows say of consent and subscriptions, and whose yes was not taken: (row number, field, why)."""
 
     consents: list[ConsentLine]
     answers: list[SubscriptionAnswer]
-    withheld: list[tuple[int, str, datetime]]
+    withheld: list[tuple[int, str, Refusal]]
 
 
 def what_is_told(
@@ -51,12 +52,13 @@ def what_is_told(
     *,
     statement: Import,
     type_ids: Mapping[str, int],
-    refusals: Mapping[tuple[int, int | None], datetime],
+    refusals: Refusals,
 ) -> Told:
     """Return the consents and subscriptions that rows tell of persons, by person id.
 
-    A file's yes never overrides a no that the person gave since, on a page or by the unsubscribe link: an export is
-    older than it looks. It counts where the import states that consent was given after that no.
+    A file's yes never overrides a no that the person gave since, on a page or by the unsubscribe link, and never brings
+    back a yes that ran out (D20, D21): an export is older than it looks. It counts where the import states that consent
+    was given after that.
     """
     source = f"import: {statement.file_name}"
     given_at = datetime.combine(statement.consent_date, time(), UTC) if statement.consent_date else None
@@ -65,10 +67,10 @@ def what_is_told(
     told = Told([], [], [])
 
     def is_withheld(person_id: int, type_id: int | None, number: int, name: str) -> bool:
-        refused_at = refusals.get((person_id, type_id))
-        if refused_at is None or (given_at is not None and given_at > refused_at):
+        refusal = refusals.get((person_id, type_id))
+        if refusal is None or (given_at is not None and given_at > refusal.since):
             return False
-        told.withheld.append((number, name, refused_at))
+        told.withheld.append((number, name, refusal))
         return True
 
     for person_id, rows in said.items():

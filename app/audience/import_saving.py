@@ -1,7 +1,6 @@
 """A batch of rows into the address book, with what the rows say of consent, subscriptions and selections (D20)."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -11,6 +10,7 @@ from app.audience.import_queries import Problem
 from app.audience.import_reading import Batch
 from app.audience.imports import Saved
 from app.audience.models import ExistingPersons, Import
+from app.consent.ledger_queries import Refusal
 from app.consent.queries import refusals, types_named
 from app.consent.service import record_consents, set_subscriptions
 from app.contacts.bulk import companies_by_name, save_persons
@@ -60,9 +60,11 @@ async def _save_consents(
         refusals=await refusals(session, person_ids=list(said)),
     )
     if not is_trial:
-        await record_consents(session, lines=told.consents, only_changes=True, only_unknown=only_unknown)
+        await record_consents(
+            session, lines=told.consents, only_changes=True, only_unknown=only_unknown, locked=True
+        )  # their rows are locked since they were matched, or new
         await set_subscriptions(session, rows=told.answers, only_unknown=only_unknown)
-    return [(number, field, "refused_since", _refused(at), False) for number, field, at in told.withheld]
+    return [(number, field, *_withheld(refusal), False) for number, field, refusal in told.withheld]
 
 
 async def _type_ids(session: AsyncSession, names: set[str], *, is_trial: bool) -> dict[str, int]:
@@ -73,9 +75,11 @@ async def _type_ids(session: AsyncSession, names: set[str], *, is_trial: bool) -
     return await types_named(session, names=sorted(names))
 
 
-def _refused(refused_at: datetime) -> str:
-    return (
-        f"The person said no on {refused_at.date()}, so that the file's yes was not taken. "
+def _withheld(refusal: Refusal) -> tuple[str, str]:
+    """Return code and words of a yes that was not taken."""
+    what = "The person's consent ran out" if refusal.ran_out else "The person said no"
+    return "ran_out" if refusal.ran_out else "refused_since", (
+        f"{what} on {refusal.since.date()}, so that the file's yes was not taken. "
         "State consent_date with the import if the person said yes after that."
     )
 

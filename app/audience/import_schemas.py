@@ -6,8 +6,9 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.audience.models import ExistingPersons, ImportState
-from app.audience.schemas import Key, Name
+from app.audience.schemas import Key
 from app.consent.models import LegalBasis
+from app.contacts.texts import Name
 
 Column = Annotated[str, Field(max_length=500)]
 FieldName = Annotated[str, Field(max_length=200)]

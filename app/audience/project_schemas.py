@@ -14,11 +14,10 @@ from pydantic import (
     model_validator,
 )
 
-from app.audience import schemas as audience
-from app.audience.schemas import MEMBERS_LIMIT, Key, Text
-from app.contacts import schemas as contacts
+from app.audience.schemas import MEMBERS_LIMIT, Key
 from app.contacts.addresses import clean_text
 from app.contacts.schemas import BULK_LIMIT
+from app.contacts.texts import Name, Text
 
 DESCRIPTION_LIMIT = 4000
 
@@ -27,14 +26,6 @@ def _clean(text: str) -> str:
     return clean_text(text, DESCRIPTION_LIMIT)
 
 
-def _visible(text: str) -> str:
-    if not text:
-        raise ValueError("It needs at least one visible character.")
-    return text
-
-
-Name = Annotated[audience.Name, AfterValidator(_visible)]
-ExternalId = Annotated[contacts.ExternalId, AfterValidator(_visible)]
 Description = Annotated[str, StringConstraints(max_length=DESCRIPTION_LIMIT), AfterValidator(_clean)]
 
 _PROJECT: dict[str, Any] = {"external_id": "P-2026-7", "name": "Office move", "number": "2026-7"}
@@ -45,7 +36,7 @@ class ProjectPatch(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"description": "Postponed"}]})
 
-    external_id: ExternalId | None = Field(default=None, description="What the CRM knows it by")
+    external_id: Name | None = Field(default=None, description="What the CRM knows it by")
     name: Name = "-"
     number: Text | None = None
     description: Description | None = None
@@ -65,7 +56,7 @@ class ProjectBulkItem(ProjectPatch):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_PROJECT]})
 
-    external_id: ExternalId
+    external_id: Name
 
 
 def _as_it_came(item: Any, _check: ValidatorFunctionWrapHandler) -> Any:
@@ -104,7 +95,7 @@ class ProjectMembers(BaseModel):
     )
 
     person_ids: list[Key] | None = Field(default=None, min_length=1, max_length=MEMBERS_LIMIT)
-    external_ids: list[ExternalId] | None = Field(default=None, min_length=1, max_length=MEMBERS_LIMIT)
+    external_ids: list[Name] | None = Field(default=None, min_length=1, max_length=MEMBERS_LIMIT)
     selection_id: Key | None = Field(default=None, description="Its persons; companies are in no project")
 
     @model_validator(mode="after")

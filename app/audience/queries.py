@@ -9,6 +9,7 @@ from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.audience.models import Import, ImportProblem, Selection
+from app.platform.db import run
 from app.platform.files import StoredFile
 
 _ADD_MEMBERS = text("""
@@ -33,10 +34,16 @@ async def find_selection(session: AsyncSession, *, selection_id: int) -> Selecti
     return await session.get(Selection, selection_id)
 
 
+async def hold_selection(session: AsyncSession, *, selection_id: int) -> Selection | None:
+    """Return a selection that nobody deletes until the commit, or None."""
+    query = select(Selection).where(Selection.id == selection_id).execution_options(populate_existing=True)
+    return (await session.exec(query.with_for_update(read=True, key_share=True))).one_or_none()
+
+
 async def add_members(session: AsyncSession, *, selection_id: int, person_ids: Sequence[int]) -> Any:
     """Add persons by id; return a row (added, known, unknown ids)."""
     values = {"selection_id": selection_id, "person_ids": list(person_ids)}
-    return (await session.exec(_ADD_MEMBERS, params=values)).one()  # type: ignore[call-overload]
+    return (await run(session, _ADD_MEMBERS, **values)).one()
 
 
 async def find_import(session: AsyncSession, *, import_id: int) -> Import | None:

@@ -86,15 +86,24 @@ _PERSONS_NAMED = text("""
 
 _ADD_WHOM = """
     -- Adds all of a set to a selection; those who are in it stay. In the order of keys, so that two that add to the
-    -- same selection do not wait for each other in a circle.
-    WITH whom AS MATERIALIZED ({whom}), persons AS (
+    -- same selection do not wait for each other in a circle. Who is new is locked first, as the foreign key's check
+    -- would do one by one: whoever is deleted meanwhile is left out there, and fails the statement here.
+    WITH whom AS MATERIALIZED ({whom}), new_person AS MATERIALIZED (
+        SELECT p.id FROM whom AS w JOIN person AS p ON p.id = w.person_id
+        WHERE NOT EXISTS (SELECT FROM selection_member AS m
+                          WHERE m.selection_id = cast(:to_selection AS bigint) AND m.person_id = p.id)
+        ORDER BY p.id FOR KEY SHARE OF p
+    ), new_company AS MATERIALIZED (
+        SELECT k.id FROM whom AS w JOIN company AS k ON k.id = w.company_id
+        WHERE NOT EXISTS (SELECT FROM selection_company AS m
+                          WHERE m.selection_id = cast(:to_selection AS bigint) AND m.company_id = k.id)
+        ORDER BY k.id FOR KEY SHARE OF k
+    ), persons AS (
         INSERT INTO selection_member (selection_id, person_id)
-        SELECT cast(:to_selection AS bigint), person_id FROM whom WHERE person_id IS NOT NULL ORDER BY person_id
-        ON CONFLICT DO NOTHING RETURNING 1
+        SELECT cast(:to_selection AS bigint), id FROM new_person ORDER BY id ON CONFLICT DO NOTHING RETURNING 1
     ), companies AS (
         INSERT INTO selection_company (selection_id, company_id)
-        SELECT cast(:to_selection AS bigint), company_id FROM whom WHERE company_id IS NOT NULL ORDER BY company_id
-        ON CONFLICT DO NOTHING RETURNING 1
+        SELECT cast(:to_selection AS bigint), id FROM new_company ORDER BY id ON CONFLICT DO NOTHING RETURNING 1
     )
     SELECT (SELECT count(*) FROM persons) AS persons, (SELECT count(*) FROM companies) AS companies,
            (SELECT count(person_id) FROM whom) AS all_persons, (SELECT count(company_id) FROM whom) AS all_companies

@@ -10,7 +10,8 @@ from app.audience.criteria import And, Criteria, Not, Or, SelectionCriterion
 from app.audience.criteria_values import Key, Node
 from app.audience.criteria_values import Text as ShortText
 from app.audience.models import SelectionKind
-from app.audience.schemas import MEMBERS_LIMIT, Name, Text
+from app.audience.schemas import MEMBERS_LIMIT
+from app.contacts.texts import Name, Text
 
 MAX_COMBINED = 100
 

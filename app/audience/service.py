@@ -52,8 +52,13 @@ async def read_selection(session: AsyncSession, *, selection_id: int) -> Selecti
 
 
 async def read_static(session: AsyncSession, *, selection_id: int) -> Selection:
-    """Return a selection that has members of its own; raises SelectionNotFound and WrongSelectionKind."""
-    selection = await read_selection(session, selection_id=selection_id)
+    """Return a selection that has members of its own, which nobody deletes until the commit.
+
+    Raises SelectionNotFound and WrongSelectionKind.
+    """
+    selection = await queries.hold_selection(session, selection_id=selection_id)
+    if selection is None:
+        raise SelectionNotFound(f"There is no selection {selection_id}.")
     if selection.kind is not SelectionKind.STATIC:
         raise WrongSelectionKind(
             f"Selection {selection_id} is dynamic: its criteria say who is in it. Change these, or take a static one."

@@ -15,8 +15,8 @@ from pydantic import (
 )
 
 from app.consent.models import BlockReason
-from app.consent.schemas import Source
 from app.contacts.schemas import BULK_LIMIT
+from app.contacts.texts import Name
 from app.platform.errors import InvalidField
 
 _BLOCKED: dict[str, Any] = {"email": "ola@nordlys.example", "reason": "manual", "origin": "asked by phone"}
@@ -34,7 +34,7 @@ class BlockedAddressIn(BaseModel):
     reason: BlockReason = Field(
         default=BlockReason.MANUAL, description="A complaint also withdraws consent to e-marketing"
     )
-    origin: Source = Field(default="manual", description="What led to it")
+    origin: Name = Field(default="manual", description="What led to it")
 
 
 class BlockedAddressOut(BaseModel):

@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
 
-from app.consent.schemas import ConsentIn, Source
-from app.contacts.schemas import BULK_LIMIT, ExternalId
+from app.consent.schemas import ConsentIn
+from app.contacts.schemas import BULK_LIMIT
+from app.contacts.texts import Name
 from app.platform.errors import InvalidField
 
 _LINE: dict[str, Any] = {
@@ -24,7 +25,7 @@ class ConsentBulkItem(ConsentIn):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_LINE]})
 
     person_id: PersonId | None = None
-    external_id: ExternalId | None = None
+    external_id: Name | None = None
 
 
 class SubscriptionBulkItem(BaseModel):
@@ -33,7 +34,7 @@ class SubscriptionBulkItem(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_ANSWER]})
 
     person_id: PersonId | None = None
-    external_id: ExternalId | None = None
+    external_id: Name | None = None
     subscription_type_id: PersonId
     subscribed: bool
 
@@ -61,7 +62,7 @@ class SubscriptionBulk(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"source": "CRM", "items": [_ANSWER]}]})
 
-    source: Source = "api"
+    source: Name = "api"
     items: list[Annotated[SubscriptionBulkItem, WrapValidator(_as_it_came)]] = Field(
         min_length=1, max_length=BULK_LIMIT
     )

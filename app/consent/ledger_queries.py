@@ -1,8 +1,8 @@
 """The append-only ledger and the states that rest on it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import text
@@ -158,14 +158,19 @@ _DUE_PERSONS = text(_DUE.format(table="consent_state", owner="person")).bindpara
 _DUE_COMPANIES = text(_DUE.format(table="company_consent_state", owner="company")).bindparams(_IDS)
 
 _REFUSALS = text("""
-    -- What persons refused themselves, and when: consent to e-marketing (type NULL), or a subscription type. A no that
-    -- came with an import is not among them. Needs consent_state_pkey, consent_pkey and subscription_pkey.
-    SELECT s.person_id, cast(NULL AS bigint) AS subscription_type_id, c.valid_from AS refused_at
+    -- What persons refused themselves, and when: consent to e-marketing (type NULL), or a subscription type; and when
+    -- their yes to e-marketing ran out, whether or not the ledger has its line `expired` yet. A no that came with an
+    -- import is not among them. Needs consent_state_pkey, consent_pkey and subscription_pkey.
+    SELECT s.person_id, cast(NULL AS bigint) AS subscription_type_id,
+           CASE WHEN s.given THEN s.valid_until ELSE s.valid_from END AS since, c.action <> 'withdrawn' AS ran_out
     FROM consent_state AS s JOIN consent AS c ON c.id = s.consent_id
-    WHERE s.person_id = ANY(:ids) AND s.purpose = 'e_marketing' AND NOT s.given AND c.action <> 'expired'
-        AND NOT starts_with(c.source, :imported)
+    WHERE s.person_id = ANY(:ids) AND s.purpose = 'e_marketing' AND CASE c.action
+        WHEN 'given' THEN s.valid_until <= now()
+        WHEN 'expired' THEN true
+        ELSE NOT starts_with(c.source, :imported)
+    END
     UNION ALL
-    SELECT person_id, subscription_type_id, changed_at FROM subscription
+    SELECT person_id, subscription_type_id, changed_at, false FROM subscription
     WHERE person_id = ANY(:ids) AND NOT subscribed AND NOT starts_with(source, :imported)
 """).bindparams(_IDS)
 
@@ -228,15 +233,21 @@ async def past_their_time(
     return list(await run(session, statement, ids=None if ids is None else list(ids), most=most))
 
 
-async def refusals(
-    session: AsyncSession, *, person_ids: Sequence[int], imported: str
-) -> dict[tuple[int, int | None], datetime]:
-    """Return when persons refused what themselves, by person and subscription type (None: consent to e-marketing).
+class Refusal(NamedTuple):
+    """Since when there is no yes: the person said no, or the yes ran out."""
 
-    A source that begins with `imported` is not the person.
-    """
+    since: datetime
+    ran_out: bool
+
+
+Refusals = Mapping[tuple[int, int | None], Refusal]
+"""By person and subscription type; with None in its place, refusals of consent to e-marketing."""
+
+
+async def refusals(session: AsyncSession, *, person_ids: Sequence[int], imported: str) -> Refusals:
+    """Return what persons refused themselves, and what ran out. A source that begins with `imported` is no person's."""
     rows = await run(session, _REFUSALS, ids=list(person_ids), imported=imported)
-    return {(row.person_id, row.subscription_type_id): row.refused_at for row in rows}
+    return {(row.person_id, row.subscription_type_id): Refusal(row.since, row.ran_out) for row in rows}
 
 
 async def page_of_consents(

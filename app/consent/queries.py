@@ -1,7 +1,6 @@
 """Reading and writing subscriptions and subscription types."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -87,8 +86,8 @@ async def unsubscribe_all(session: AsyncSession, *, person_id: int, source: str)
     await run(session, _UNSUBSCRIBE_ALL, person_id=person_id, source=source)
 
 
-async def refusals(session: AsyncSession, *, person_ids: Sequence[int]) -> dict[tuple[int, int | None], datetime]:
-    """Return when persons refused what themselves, by person and subscription type (None: consent to e-marketing)."""
+async def refusals(session: AsyncSession, *, person_ids: Sequence[int]) -> ledger_queries.Refusals:
+    """Return what persons refused themselves, and whose yes to e-marketing ran out; a file's no is not the person's."""
     return await ledger_queries.refusals(session, person_ids=person_ids, imported=IMPORTED)
 
 

@@ -4,22 +4,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.consent.models import ConsentAction, LegalBasis
-from app.contacts.addresses import clean_text
-from app.contacts.schemas import ExternalId, Language
-
-TEXT_LIMIT = 500
-
-
-def _clean(text: str) -> str:
-    return clean_text(text, TEXT_LIMIT)
-
-
-Text = Annotated[str, StringConstraints(max_length=TEXT_LIMIT), AfterValidator(_clean)]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_clean)]
-Source = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_clean)]
+from app.contacts.schemas import Language
+from app.contacts.texts import Name, Text
 
 PurposeKey = Annotated[
     str,
@@ -83,7 +72,7 @@ class SubscriptionTypeIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_TYPE]})
 
-    external_id: ExternalId | None = Field(default=None, description="What the CRM calls it")
+    external_id: Name | None = Field(default=None, description="What the CRM calls it")
     name: Name
     description: Text | None = None
 
@@ -93,7 +82,7 @@ class SubscriptionTypePatch(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"description": None}]})
 
-    external_id: ExternalId | None = None
+    external_id: Name | None = None
     name: Name = "-"
     description: Text | None = None
 
@@ -116,7 +105,7 @@ class ConsentIn(BaseModel):
     purpose: PurposeKey
     action: Literal[ConsentAction.GIVEN, ConsentAction.WITHDRAWN]
     legal_basis: LegalBasis = LegalBasis.CONSENT
-    source: Source = Field(description="Where it was given or withdrawn")
+    source: Name = Field(description="Where it was given or withdrawn")
     text_version: Text | None = Field(default=None, description="Which wording the person saw")
     language: Language | None = Field(default=None, description="In which language the wording was shown (BCP 47)")
     evidence: Text | None = Field(default=None, description="What proves it, such as a form's URL or a scan's number")
@@ -213,7 +202,7 @@ class SubscriptionsIn(BaseModel):
         json_schema_extra={"examples": [{"source": "CRM", "items": [{"subscription_type_id": 1, "subscribed": True}]}]},
     )
 
-    source: Source = "api"
+    source: Name = "api"
     items: list[SubscriptionIn] = Field(max_length=1000)
 
 

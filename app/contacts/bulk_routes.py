@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from fastapi import Request
+from fastapi import Depends, Request
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.contacts import bulk
@@ -11,13 +11,23 @@ from app.contacts.errors import ExternalIdTaken
 from app.contacts.routes import country_of
 from app.contacts.schemas import BulkOut, BulkOutcome, BulkStatus, CompanyBulk, PersonBulk
 from app.platform.auth import ContactsWrite
-from app.platform.errors import InvalidField, declare
+from app.platform.errors import InvalidField, UnsupportedMedia, declare
 from app.platform.http import Session, router
+from app.platform.ndjson import MEDIA_TYPE
 
 routes = router(tag="persons and companies")
 
+STREAM_MEDIA = {MEDIA_TYPE, "application/ndjson", "application/jsonl", "application/json-lines"}
 CHUNK = 1000  # items; few enough that other requests get their turn between two statements
 Upsert = Callable[..., Awaitable[list[ItemOutcome]]]
+
+
+async def _refuse_lines(request: Request) -> None:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind in STREAM_MEDIA:
+        raise UnsupportedMedia(
+            f"Lines of JSON go to {request.url.path}/stream, as {MEDIA_TYPE}; here is one JSON document with all items."
+        )
 
 
 async def _in_chunks(upsert: Upsert, session: AsyncSession, items: Sequence[object], country: str) -> BulkOut:
@@ -39,7 +49,8 @@ def _shown(index: int, outcome: ItemOutcome) -> BulkOutcome:
 
 
 @routes.post(
-    "/v1/persons/bulk", operation_id="upsert_persons", responses=declare(ExternalIdTaken),
+    "/v1/persons/bulk", operation_id="upsert_persons", responses=declare(ExternalIdTaken, UnsupportedMedia),
+    dependencies=[Depends(_refuse_lines)],
     summary="Create or change many persons",
 )  # fmt: skip
 async def upsert_persons(caller: ContactsWrite, session: Session, request: Request, body: PersonBulk) -> BulkOut:
@@ -52,7 +63,8 @@ async def upsert_persons(caller: ContactsWrite, session: Session, request: Reque
 
 
 @routes.post(
-    "/v1/companies/bulk", operation_id="upsert_companies", responses=declare(ExternalIdTaken),
+    "/v1/companies/bulk", operation_id="upsert_companies", responses=declare(ExternalIdTaken, UnsupportedMedia),
+    dependencies=[Depends(_refuse_lines)],
     summary="Create or change many companies",
 )  # fmt: skip
 async def upsert_companies(caller: ContactsWrite, session: Session, request: Request, body: CompanyBulk) -> BulkOut:

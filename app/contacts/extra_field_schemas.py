@@ -6,7 +6,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from app.contacts.models import ExtraKind, ExtraOwner
-from app.contacts.schemas import ExtraName, Text
+from app.contacts.schemas import ExtraName
+from app.contacts.texts import Text
 
 CHOICES_LIMIT = 200
 

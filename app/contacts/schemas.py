@@ -17,10 +17,10 @@ from pydantic import (
 )
 
 from app.contacts.addresses import clean_text
+from app.contacts.texts import TEXT_LIMIT, Name, Text
 from app.platform.errors import InvalidField
 
 BULK_LIMIT = 10_000  # api.md rule 7
-TEXT_LIMIT = 500
 EXTRA_LIMIT = 100  # extra fields of one person
 EXTRA_TEXT_LIMIT = 2000
 INTERESTS_LIMIT = 200  # of one person
@@ -28,12 +28,6 @@ EMAILS_LIMIT = 20  # of one person
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _EXTRA_NAME = r"^[a-z][a-z0-9_]{0,59}$"
-
-
-def _clean(text: str) -> str:
-    if text.isascii() and text.isprintable() and "  " not in text:  # as nearly all are; the schema knows the limit
-        return text.strip()
-    return clean_text(text, TEXT_LIMIT)
 
 
 def _clean_extra(value: Any) -> Any:
@@ -52,15 +46,8 @@ def _time_zone(text: str) -> str:
     return text
 
 
-Text = Annotated[str, StringConstraints(max_length=TEXT_LIMIT), AfterValidator(_clean)]
-ExternalId = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_clean)
-]
 Language = Annotated[str, AfterValidator(_language)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
-InterestName = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_clean)
-]
 ExtraName = Annotated[str, StringConstraints(pattern=_EXTRA_NAME)]
 ExtraText = Annotated[str, StringConstraints(max_length=EXTRA_TEXT_LIMIT)]
 ExtraValue = Annotated[ExtraText | int | float | bool | None, AfterValidator(_clean_extra)]
@@ -86,7 +73,7 @@ class CompanyPatch(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"city": "Bodø", "extra": {"old": None}}]}
     )
 
-    external_id: ExternalId | None = None
+    external_id: Name | None = None
     name: Annotated[Text, StringConstraints(min_length=1)] = "-"
     department: Text | None = None
     email: EmailText | None = Field(default=None, description="Of the company itself; must be a valid address")
@@ -113,7 +100,7 @@ class CompanyBulkItem(CompanyPatch):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_COMPANY]})
 
-    external_id: ExternalId
+    external_id: Name
 
 
 class CompanyOut(BaseModel):
@@ -157,7 +144,7 @@ class PersonPatch(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"title": "CTO", "direct": None}]})
 
-    external_id: ExternalId | None = None
+    external_id: Name | None = None
     company_id: int | None = Field(default=None, ge=1, le=2**63 - 1)
     name: Text = Field(default="", description="The full name, as addressed; first and last name when left out")
     first_name: Text | None = None
@@ -188,7 +175,7 @@ class PersonPatch(BaseModel):
     our_contact: ContactIn | None = Field(default=None, description="Who sells to the person; null clears both fields")
     support_contact: ContactIn | None = Field(default=None, description="Who supports the person")
     former_employee: bool = Field(default=False, description="Gets no mailing (D24)")
-    interests: list[InterestName] | None = Field(
+    interests: list[Name] | None = Field(
         default=None,
         max_length=INTERESTS_LIMIT,
         description="Names of all interests from now on; those that are not known are created",
@@ -213,8 +200,8 @@ class PersonBulkItem(PersonPatch):
         extra="forbid", json_schema_extra={"examples": [_PERSON | {"company_name": "Nordlys Bygg AS"}]}
     )
 
-    external_id: ExternalId
-    company_external_id: ExternalId | None = None
+    external_id: Name
+    company_external_id: Name | None = None
     company_name: Text | None = None
 
 
@@ -320,7 +307,7 @@ class InterestIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "Product news"}]})
 
-    name: InterestName
+    name: Name
 
 
 class InterestOut(BaseModel):

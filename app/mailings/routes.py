@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Query, Request, Response
 
+from app.audience.errors import CriteriaOutOfDate, CyclicSelection
 from app.content.errors import InvalidContent, TemplateNotFound
 from app.content.schemas import Key
 from app.mailings import composing, queries, readiness, service
@@ -37,6 +38,9 @@ def _composer(request: Request) -> composing.Composer:
     return composing.Composer(settings=request.app.state.settings, tokens=request.app.state.tokens)
 
 
+UNFIT_CRITERIA = (CriteriaOutOfDate, CyclicSelection)
+"""What a list that follows at once may run into: a dynamic selection whose criteria do not fit any more."""
+
 Composer = Annotated[composing.Composer, Depends(_composer)]
 
 
@@ -52,8 +56,8 @@ def tagged(mailing: Mailing, response: Response) -> MailingOut:
 
 
 @routes.post(
-    "", operation_id="create_mailing", status_code=201, responses=declare(TemplateNotFound, InvalidContent),
-    summary="Create a mailing",
+    "", operation_id="create_mailing", status_code=201,
+    responses=declare(TemplateNotFound, InvalidContent, *UNFIT_CRITERIA), summary="Create a mailing",
 )  # fmt: skip
 async def create_mailing(caller: MailingsWrite, session: Session, body: MailingIn, response: Response) -> MailingOut:
     """Create a draft; with a template, its content is copied into it."""
@@ -87,7 +91,8 @@ async def get_mailing(caller: MailingsRead, session: Session, mailing_id: int, r
 
 
 @routes.patch(
-    "/{mailing_id}", operation_id="update_mailing", responses=declare(MailingNotFound, NotEditable, PreconditionFailed),
+    "/{mailing_id}", operation_id="update_mailing",
+    responses=declare(MailingNotFound, NotEditable, PreconditionFailed, *UNFIT_CRITERIA),
     summary="Change a mailing's setup",
 )  # fmt: skip
 async def update_mailing(
@@ -111,8 +116,8 @@ async def delete_mailing(caller: MailingsWrite, session: Session, mailing_id: in
 
 
 @routes.post(
-    "/{mailing_id}/copy", operation_id="copy_mailing", status_code=201, responses=declare(MailingNotFound),
-    summary="Copy a mailing",
+    "/{mailing_id}/copy", operation_id="copy_mailing", status_code=201,
+    responses=declare(MailingNotFound, *UNFIT_CRITERIA), summary="Copy a mailing",
 )  # fmt: skip
 async def copy_mailing(caller: MailingsWrite, session: Session, mailing_id: int, response: Response) -> MailingOut:
     """Create a draft with the setup, content and attachments of this mailing.
@@ -161,12 +166,13 @@ async def list_sources(caller: MailingsRead, session: Session, mailing_id: int) 
 
 @routes.post(
     "/{mailing_id}/sources", operation_id="add_source", status_code=201,
-    responses=declare(MailingNotFound, NotEditable), summary="Add a recipient source",
+    responses=declare(MailingNotFound, NotEditable, *UNFIT_CRITERIA), summary="Add a recipient source",
 )  # fmt: skip
 async def add_source(caller: MailingsWrite, session: Session, mailing_id: int, body: SourceIn) -> SourceOut:
     """Add a selection, project, person, company or pasted addresses.
 
-    The list follows: at once below 10 000 lines, else within moments; `list_updated_at` tells.
+    The list follows: at once below 10 000 lines, else within moments; `list_updated_at` tells. Where criteria of a
+    dynamic selection do not fit any more, so that nobody can tell who is in it, nothing is added.
     """
     mailing = await service.read_mailing(session, mailing_id=mailing_id, lock=True)
     source = await service.add_source(session, mailing=mailing, source=body, recorded_by=caller.name)
@@ -175,7 +181,7 @@ async def add_source(caller: MailingsWrite, session: Session, mailing_id: int, b
 
 @routes.delete(
     "/{mailing_id}/sources/{source_id}", operation_id="remove_source", status_code=204,
-    responses=declare(MailingNotFound, SourceNotFound, NotEditable, AssociatedSource),
+    responses=declare(MailingNotFound, SourceNotFound, NotEditable, AssociatedSource, *UNFIT_CRITERIA),
     summary="Remove a recipient source",
 )  # fmt: skip
 async def remove_source(caller: MailingsWrite, session: Session, mailing_id: int, source_id: int) -> None:

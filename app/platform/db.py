@@ -7,7 +7,7 @@ from typing import Any, Self
 import asyncpg
 import sqlalchemy as sa
 from sqlalchemy import Connection, event, text
-from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -28,6 +28,12 @@ JOB_IDLE_SECONDS = 15  # a lease's length: whoever was stopped that long is over
 def is_away(error: BaseException) -> bool:
     """Tell whether trying again later may help; not with a statement that is wrong, or a constraint."""
     return isinstance(error, DATABASE_AWAY) and not isinstance(error, (ProgrammingError, IntegrityError))
+
+
+def in_the_way(error: BaseException) -> bool:
+    """Tell whether PostgreSQL gave a transaction up because it and another one waited for each other."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(cause, "sqlstate", None) in ("40P01", "40001")  # deadlock_detected, serialization_failure
 
 
 def driver_url(url: str) -> str:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, cast
 
+from asyncpg import PostgresError
 from fastapi import APIRouter, Depends, FastAPI, Request, Response, params
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
@@ -13,18 +14,25 @@ from fastapi.routing import APIRoute
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlmodel.ext.asyncio.session import AsyncSession
+from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.platform import errors
 from app.platform.auth import check_key, note_use
+from app.platform.db import in_the_way
 from app.platform.errors import Invalid, InvalidField, PreconditionFailed, Problem
 from app.platform.idempotency import answer_once
 from app.platform.telemetry import Metrics, log
 
+TRIES = 3
+"""How often a request is tried that another one stood in the way of: each has let the other one go on."""
+
 
 class Route(APIRoute):
     """A route whose request is one transaction: committed before the answer leaves, rolled back by any problem.
+
+    Where two transactions wait for each other, PostgreSQL gives one up; its request is tried again from the beginning.
 
     The session connects at its first statement, so nothing is held while a body comes in.
     """
@@ -39,16 +47,26 @@ class Route(APIRoute):
         async def answer(request: Request) -> Response:
             _refuse_unknown(request, known)
             _refuse_impossible(request, ids)
-            key = request.headers.get("idempotency-key") if request.method == "POST" else None
             try:
-                async with request.app.state.database.begin() as session:
-                    request.state.session = session
-                    if key is None:
-                        return await handle(request)
-                    await check_key(request)  # a revoked key gets no old answers
-                    return await answer_once(request, session, key, handle)
+                for _ in range(TRIES - 1):
+                    try:
+                        return await in_transaction(request)
+                    except (DBAPIError, PostgresError) as error:
+                        if not in_the_way(error) or _is_used_up(request):
+                            raise
+                        log.warning("request.in_the_way", path=request.url.path)
+                return await in_transaction(request)
             finally:
                 await note_use(request)
+
+        async def in_transaction(request: Request) -> Response:
+            key = request.headers.get("idempotency-key") if request.method == "POST" else None
+            async with request.app.state.database.begin() as session:
+                request.state.session = session
+                if key is None:
+                    return await handle(request)
+                await check_key(request)  # a revoked key gets no old answers
+                return await answer_once(request, session, key, handle)
 
         return answer
 
@@ -93,6 +111,14 @@ def _session(request: Request) -> AsyncSession:
 
 
 Session = Annotated[AsyncSession, Depends(_session)]
+
+
+def _is_used_up(request: Request) -> bool:
+    """Tell whether the body was read and not held, as uploads are, so that nothing can be tried again with it."""
+    if not request.headers.get("content-type", "").startswith("multipart/"):
+        return False
+    form: FormData | None = getattr(request, "_form", None)
+    return form is None or any(isinstance(value, UploadFile) for _, value in form.multi_items())
 
 
 def _refuse_unknown(request: Request, known: set[str]) -> None:
@@ -197,8 +223,7 @@ def install_problems(app: FastAPI) -> None:
     async def _database(request: Request, error: DBAPIError) -> Response:
         if error.connection_invalidated:
             return await _away(request, error)
-        if getattr(error.orig, "sqlstate", None) in _IN_EACH_OTHERS_WAY:
-            log.warning("request.in_the_way", sqlstate=getattr(error.orig, "sqlstate", None))
+        if in_the_way(error):
             detail = "Two requests waited for each other, and this one was given up; nothing of it was done. Try again."
             return problem_response(request, errors.Unavailable(detail, headers={"Retry-After": "1"}))
         return await _unexpected(request, error)
@@ -223,8 +248,6 @@ def problem_response(request: Request, problem: Problem) -> Response:
         media_type="application/problem+json",
     )
 
-
-_IN_EACH_OTHERS_WAY = ("40P01", "40001")  # deadlock_detected, serialization_failure
 
 _BY_STATUS: dict[int, type[Problem]] = {
     kind.status: kind for kind in (errors.NotFound, errors.Conflict, errors.TooLarge, errors.UnsupportedMedia)

@@ -15,24 +15,26 @@ from app.platform.files import StoredFile
 from app.recipients.filters import RecipientFilter
 from app.recipients.models import RecipientExport
 from app.recipients.page_queries import read_page_ids
+from app.recipients.queries import MOBILE
 
-_READ = text("""
+_READ = text(f"""
     -- Lines by their ids, with whose they are and what brought them: by primary keys, in the order of the list.
-    SELECT r.id, r.name, r.email, coalesce(k.name, own.name) AS company, r.status, r.reason, r.bounce, r.code, r.reply,
-           r.sent_at, r.opened_at, r.machine_opened_at, r.clicked_at, r.machine_clicked_at, r.unsubscribed_at,
-           r.complained_at, r.bounced_at, s.label AS source, r.person_id, r.company_id,
-           coalesce(p.external_id, own.external_id) AS external_id
+    SELECT r.id, r.name, r.email, coalesce(p.cellphone, brought.mobile) AS mobile,
+           coalesce(k.name, own.name) AS company, r.status, r.reason, r.bounce, r.code, r.reply, r.sent_at, r.opened_at,
+           r.machine_opened_at, r.clicked_at, r.machine_clicked_at, r.unsubscribed_at, r.complained_at, r.bounced_at,
+           s.label AS source, r.person_id, r.company_id, coalesce(p.external_id, own.external_id) AS external_id
     FROM recipient AS r
     LEFT JOIN person AS p ON p.id = r.person_id
     LEFT JOIN company AS k ON k.id = p.company_id
     LEFT JOIN company AS own ON own.id = r.company_id
     LEFT JOIN mailing_source AS s ON s.id = r.source_id
+    {MOBILE}
     WHERE r.id = ANY(:ids)
     ORDER BY r.id
 """).bindparams(sa.bindparam("ids", type_=sa.ARRAY(sa.BigInteger)))
 
 COLUMNS = {
-    "name": "Name", "email": "Email", "company": "Company", "status": "Status", "reason": "Reason",
+    "name": "Name", "email": "Email", "mobile": "Mobile", "company": "Company", "status": "Status", "reason": "Reason",
     "bounce": "Bounce", "code": "Reply code", "reply": "Reply", "sent_at": "Sent (UTC)", "opened_at": "Opened (UTC)",
     "machine_opened_at": "Opened by a machine (UTC)", "clicked_at": "Clicked (UTC)",
     "machine_clicked_at": "Clicked by a machine (UTC)", "unsubscribed_at": "Unsubscribed (UTC)",

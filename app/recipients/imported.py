@@ -18,7 +18,8 @@ from app.recipients import imported_queries
 async def save_addresses_of(session: AsyncSession, current: Import, batch: Batch, *, is_trial: bool = False) -> Saved:
     """Add the rows of a batch to the import's source, in their order; `created` counts them.
 
-    An address that is not valid is kept, so that nobody is lost silently (D18). A row without one, and a row that says
+    Each has name, address and mobile number (D17). An address that is not valid is kept, so that nobody is lost
+    silently (D18). A row without one, and a row that says
     no to e-marketing, is rejected. With a stated consent the ledger gets a line for each address that is no person's
     (D20). Raises MailingNotDraft, also where the mailing was deleted.
     """
@@ -26,7 +27,7 @@ async def save_addresses_of(session: AsyncSession, current: Import, batch: Batch
     if current.mailing_id is None or mailing is None or mailing.state != "draft":
         state = mailing.state if mailing else "deleted"
         raise MailingNotDraft(f"The mailing is {state}; recipients can be added to a draft only.")
-    rows: list[tuple[int, str, str, str | None]] = []
+    rows: list[tuple[int, str, str, str | None, str | None]] = []
     problems: list[Problem] = []
     for index, (number, line) in enumerate(zip(batch.numbers, batch.lines, strict=True)):
         if "email" not in line:
@@ -36,11 +37,11 @@ async def save_addresses_of(session: AsyncSession, current: Import, batch: Batch
             problems.append((number, "consent", "said_no", "The row says no to e-marketing; it was left out.", True))
         else:
             name = line.get("name") or full_name(line.get("first_name"), line.get("last_name"))
-            rows.append((number, name, line["email"], line["email_key"]))
+            rows.append((number, name, line["email"], line["email_key"], line.get("cellphone")))
     if not is_trial:
         source_id = await imported_queries.source_of(session, current=current, mailing_id=current.mailing_id)
         await imported_queries.add_addresses(session, source_id=source_id, rows=rows)
-        await _record(session, current, keys=sorted({key for _, _, _, key in rows if key}))
+        await _record(session, current, keys=sorted({key for _, _, _, key, _ in rows if key}))
     return Saved(len(rows), 0, problems, rejected=len(problems))
 
 

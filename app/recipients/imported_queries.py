@@ -41,13 +41,13 @@ async def source_of(session: AsyncSession, *, current: Import, mailing_id: int) 
 
 
 async def add_addresses(
-    session: AsyncSession, *, source_id: int, rows: Sequence[tuple[int, str, str, str | None]]
+    session: AsyncSession, *, source_id: int, rows: Sequence[tuple[int, str, str, str | None, str | None]]
 ) -> None:
-    """Add addresses (position, name, address, key) to a source."""
+    """Add addresses (position, name, address, key, mobile number) to a source."""
     connection = await driver_connection(session)
     await connection.copy_records_to_table(
         "source_address", records=[(source_id, *row) for row in rows],
-        columns=["source_id", "position", "name", "email", "email_key"],
+        columns=["source_id", "position", "name", "email", "email_key", "mobile"],
     )  # fmt: skip
 
 

@@ -130,12 +130,16 @@ class MailingSource(Row, table=True):
 
 
 class SourceAddress(SQLModel, table=True):
-    """A pasted address."""
+    """A pasted or imported address."""
 
     __tablename__ = "source_address"
     __table_args__ = (
         sa.Index("source_address_email_key_idx", "email_key", postgresql_where=sa.text("email_key IS NOT NULL")),
-    )
+        sa.Index(
+            "source_address_invalid_idx", "source_id", "email",
+            postgresql_where=sa.text("email_key IS NULL AND mobile IS NOT NULL"),
+        ),
+    )  # fmt: skip
 
     source_id: int = Field(
         sa_type=sa.BigInteger, primary_key=True, sa_column_args=[sa.ForeignKey("mailing_source.id", ondelete="CASCADE")]
@@ -144,6 +148,7 @@ class SourceAddress(SQLModel, table=True):
     name: str = ""
     email: str
     email_key: str | None = Field(default=None, description="null when the address is not valid")
+    mobile: str | None = Field(default=None, description="E.164, from the file's column")
 
 
 class RecipientExport(Row, table=True):

@@ -23,7 +23,7 @@ WALK = 100_000
 """Lines that one request looks at, at most: some 0.1 s. Status and marks are in no index, so that results are HOT."""
 
 MOST_FOUND = 10_000
-"""Lines of one address or company that are looked up, at most."""
+"""Lines of one person, address or company that are looked up for a page, at most; the next page looks up the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +50,18 @@ async def read_page_ids(
     if await _is_empty(session, mailing_id=mailing_id, found=found):
         return RecipientPage([], None)
     of_list = _list_after(mailing_id, after or 0)
-    named = await _ids_of_whom(session, mailing_id=mailing_id, found=found)
+    named = await _lines_of_whom(session, mailing_id=mailing_id, found=found, after=after or 0)
     asked = conditions(Recipient, found)
     if named is not None:
-        of_whom = [*of_list, col(Recipient.id) == sa.any_(_ids(named)), *asked]
+        of_whom = [*of_list, col(Recipient.id) == sa.any_(_ids(named.lines)), *asked]
         ids = (await session.exec(select(Recipient.id).where(*of_whom).order_by(*_IN_ORDER).limit(limit + 1))).all()
-    else:
-        async with along_index(session):
-            if asked:
-                return await _walk(
-                    session, of_list, mailing_id=mailing_id, found=found, after=after or 0, limit=limit, walk=walk
-                )
-            ids = (await session.exec(select(Recipient.id).where(*of_list).order_by(*_IN_ORDER).limit(limit + 1))).all()
+        return RecipientPage(ids[:limit], ids[limit - 1] if len(ids) > limit else named.goes_on_after)
+    async with along_index(session):
+        if asked:
+            return await _walk(
+                session, of_list, mailing_id=mailing_id, found=found, after=after or 0, limit=limit, walk=walk
+            )
+        ids = (await session.exec(select(Recipient.id).where(*of_list).order_by(*_IN_ORDER).limit(limit + 1))).all()
     return RecipientPage(ids[:limit], ids[limit - 1] if len(ids) > limit else None)
 
 
@@ -132,7 +132,7 @@ _TALLIES = {
 
 
 def conditions(line: Any, found: RecipientFilter) -> list[Any]:
-    """Return what the filter asks of a line itself; whose line it is, `ids_of_whom` finds."""
+    """Return what the filter asks of a line itself; whose line it is, `_lines_of_whom` finds."""
     asked: list[Any] = []
     if found.status:
         asked.append(line.status.in_(found.status))
@@ -151,16 +151,17 @@ def conditions(line: Any, found: RecipientFilter) -> list[Any]:
 
 _OF_PERSON = text("""
     -- The line of a person, by recipient_person_idx.
-    SELECT id FROM recipient WHERE mailing_id = :mailing_id AND person_id = :person_id ORDER BY id LIMIT :most
+    SELECT id FROM recipient
+    WHERE mailing_id = :mailing_id AND person_id = :person_id AND id > :after ORDER BY id LIMIT :most
 """)
 
 _OF_COMPANY = text("""
     -- A company's own line and those of its persons, by recipient_company_idx, person_company_id_idx and
     -- recipient_person_idx.
-    SELECT id FROM recipient WHERE mailing_id = :mailing_id AND company_id = :company_id
+    SELECT id FROM recipient WHERE mailing_id = :mailing_id AND company_id = :company_id AND id > :after
     UNION ALL
     SELECT r.id FROM (SELECT id FROM person WHERE company_id = :company_id OFFSET 0) AS p
-    JOIN recipient AS r ON r.person_id = p.id AND r.mailing_id = :mailing_id
+    JOIN recipient AS r ON r.person_id = p.id AND r.mailing_id = :mailing_id AND r.id > :after
     ORDER BY id LIMIT :most
 """)
 
@@ -171,19 +172,21 @@ _OF_ADDRESS = text("""
     SELECT r.id FROM (
         SELECT id FROM person WHERE email_key = :key UNION SELECT person_id FROM person_email WHERE email_key = :key
     ) AS p
-    JOIN recipient AS r ON r.person_id = p.id AND r.mailing_id = :mailing_id
+    JOIN recipient AS r ON r.person_id = p.id AND r.mailing_id = :mailing_id AND r.id > :after
     UNION ALL
     SELECT r.id FROM (SELECT id FROM company WHERE email_key = :key OFFSET 0) AS k
-    JOIN recipient AS r ON r.company_id = k.id AND r.mailing_id = :mailing_id
+    JOIN recipient AS r ON r.company_id = k.id AND r.mailing_id = :mailing_id AND r.id > :after
     UNION ALL
     SELECT id FROM recipient
-    WHERE email_key = :key AND person_id IS NULL AND company_id IS NULL AND mailing_id = :mailing_id
+    WHERE email_key = :key AND person_id IS NULL AND company_id IS NULL AND mailing_id = :mailing_id AND id > :after
     ORDER BY id LIMIT :most
 """)
 
 
-async def _ids_of_whom(session: AsyncSession, *, mailing_id: int, found: RecipientFilter) -> list[int] | None:
-    """Return the lines of the person, company and address that the filter names; None when it names nobody."""
+async def _lines_of_whom(
+    session: AsyncSession, *, mailing_id: int, found: RecipientFilter, after: int
+) -> RecipientPage[int] | None:
+    """Return the next lines of the person, company and address that the filter names; None when it names nobody."""
     asked: list[tuple[sa.TextClause, dict[str, Any]]] = []
     if found.person_id is not None:
         asked.append((_OF_PERSON, {"person_id": found.person_id}))
@@ -193,10 +196,16 @@ async def _ids_of_whom(session: AsyncSession, *, mailing_id: int, found: Recipie
         try:
             asked.append((_OF_ADDRESS, {"key": normalise_email(found.email).key}))
         except InvalidEmail:
-            return []  # nobody's mail goes to what is no address
-    ids: set[int] | None = None
+            return RecipientPage([], None)  # nobody's mail goes to what is no address
+    if not asked:
+        return None
+    lines: set[int] | None = None
+    ends: list[int] = []
     for statement, who in asked:
-        rows = await run(session, statement, mailing_id=mailing_id, most=MOST_FOUND, **who)
-        these = {row.id for row in rows}
-        ids = these if ids is None else ids & these
-    return None if ids is None else sorted(ids)
+        rows = await run(session, statement, mailing_id=mailing_id, after=after, most=MOST_FOUND, **who)
+        these = [row.id for row in rows]
+        lines = set(these) if lines is None else lines & set(these)
+        if len(these) == MOST_FOUND:
+            ends.append(these[-1])
+    end = min(ends, default=None)  # what is behind it may not have been looked up for all of them
+    return RecipientPage(sorted(line for line in lines or () if end is None or line <= end), end)

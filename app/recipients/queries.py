@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.platform.db import run
 from app.recipients.models import MailingSource, Recipient, RecipientTally
 
 _EXISTS = text("SELECT EXISTS (SELECT FROM mailing WHERE id = :mailing_id) AS present")
@@ -15,13 +16,44 @@ _EXISTS = text("SELECT EXISTS (SELECT FROM mailing WHERE id = :mailing_id) AS pr
 
 async def mailing_exists(session: AsyncSession, *, mailing_id: int) -> bool:
     """Tell whether there is such a mailing; the slice that owns its table lies above."""
-    return bool((await session.exec(_EXISTS, params={"mailing_id": mailing_id})).one().present)  # type: ignore[call-overload]
+    return bool((await run(session, _EXISTS, mailing_id=mailing_id)).one().present)
 
 
 async def find_recipient(session: AsyncSession, *, mailing_id: int, recipient_id: int) -> Recipient | None:
     """Return one line of a mailing's list, or None."""
     query = select(Recipient).where(Recipient.id == recipient_id, Recipient.mailing_id == mailing_id)
     return (await session.exec(query)).one_or_none()
+
+
+MOBILE = """
+    LEFT JOIN LATERAL (
+        -- The number that the source of line r gives for its address, or for a further one of its person; for an
+        -- address that is not valid, by its text. By source_address_email_key_idx and source_address_invalid_idx.
+        SELECT mobile FROM (
+            SELECT position, mobile FROM source_address
+            WHERE email_key = ANY(ARRAY(
+                    SELECT r.email_key UNION ALL SELECT email_key FROM person_email WHERE person_id = r.person_id))
+                AND source_id = r.source_id AND mobile IS NOT NULL
+            UNION ALL
+            SELECT position, mobile FROM source_address
+            WHERE r.email_key IS NULL AND source_id = r.source_id AND email = r.email
+                AND email_key IS NULL AND mobile IS NOT NULL
+        ) AS given ORDER BY position LIMIT 1
+    ) AS brought ON true
+"""
+
+_MOBILES = text(f"""
+    -- Mobile numbers of lines (D17): the person's, else the one that came with the address. By primary keys.
+    SELECT r.id, coalesce(p.cellphone, brought.mobile) AS mobile
+    FROM recipient AS r LEFT JOIN person AS p ON p.id = r.person_id {MOBILE}
+    WHERE r.id = ANY(:ids)
+""").bindparams(sa.bindparam("ids", type_=sa.ARRAY(sa.BigInteger)))
+
+
+async def mobiles_of(session: AsyncSession, *, recipient_ids: Sequence[int]) -> dict[int, str]:
+    """Return the mobile numbers (E.164) of lines, of those that have one."""
+    rows = await run(session, _MOBILES, ids=list(recipient_ids))
+    return {row.id: row.mobile for row in rows if row.mobile}
 
 
 async def read_tallies(session: AsyncSession, *, mailing_id: int) -> dict[str, int]:
@@ -57,7 +89,7 @@ _COUNT_ADDRESSES = text("""
 
 async def count_addresses(session: AsyncSession, *, source_ids: Sequence[int]) -> dict[int, int]:
     """Return the number of pasted addresses by source."""
-    rows = await session.exec(_COUNT_ADDRESSES, params={"ids": list(source_ids)})  # type: ignore[call-overload]
+    rows = await run(session, _COUNT_ADDRESSES, ids=list(source_ids))
     return {row.source_id: row.addresses for row in rows}
 
 
@@ -109,5 +141,4 @@ _WHY = text("""
 
 async def find_why(session: AsyncSession, *, mailing_id: int, recipient_id: int) -> Any | None:
     """Return a row with a line of a mailing's list and what it rests on, or None."""
-    params = {"mailing_id": mailing_id, "recipient_id": recipient_id}
-    return (await session.exec(_WHY, params=params)).one_or_none()  # type: ignore[call-overload]
+    return (await run(session, _WHY, mailing_id=mailing_id, recipient_id=recipient_id)).one_or_none()

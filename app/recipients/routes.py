@@ -1,8 +1,10 @@
 """`/v1/mailings/{mailing_id}/recipients`: reading the list."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import Depends, Query
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.platform.auth import MailingsRead
 from app.platform.errors import declare
@@ -13,6 +15,7 @@ from app.recipients.errors import MailingNotFound, RecipientNotFound
 from app.recipients.filters import BounceKind, Mark, RecipientFilter
 from app.recipients.models import BlockedReason, Recipient, RecipientStatus
 from app.recipients.page_queries import read_page
+from app.recipients.queries import mobiles_of
 from app.recipients.schemas import ListCounts, RecipientOut, Why
 from app.recipients.why import explain_recipient
 
@@ -46,9 +49,9 @@ def _filter(
 Filter = Annotated[RecipientFilter, Depends(_filter)]
 
 
-def show(recipient: Recipient) -> RecipientOut:
-    """Return a recipient as the API shows it."""
-    return RecipientOut(**recipient.model_dump())
+async def _shown(session: AsyncSession, lines: Sequence[Recipient]) -> list[RecipientOut]:
+    mobiles = await mobiles_of(session, recipient_ids=[line.id for line in lines]) if lines else {}
+    return [RecipientOut(**line.model_dump(), mobile=mobiles.get(line.id)) for line in lines]
 
 
 @routes.get("", operation_id="list_recipients", responses=declare(MailingNotFound), summary="List recipients")
@@ -63,7 +66,7 @@ async def list_recipients(
     await service.check_mailing(session, mailing_id=mailing_id)
     page = await read_page(session, mailing_id=mailing_id, found=found, after=read_cursor(cursor), limit=limit)
     return Page[RecipientOut](
-        items=[show(line) for line in page.lines],
+        items=await _shown(session, page.lines),
         next_cursor=None if page.goes_on_after is None else make_cursor(page.goes_on_after),
     )
 
@@ -80,7 +83,9 @@ async def count_recipients(caller: MailingsRead, session: Session, mailing_id: i
 )
 async def get_recipient(caller: MailingsRead, session: Session, mailing_id: int, recipient_id: int) -> RecipientOut:
     """Return one line of the list, with what became of the message."""
-    return show(await service.read_recipient(session, mailing_id=mailing_id, recipient_id=recipient_id))
+    line = await service.read_recipient(session, mailing_id=mailing_id, recipient_id=recipient_id)
+    [shown] = await _shown(session, [line])
+    return shown
 
 
 @routes.get(

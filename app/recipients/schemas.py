@@ -108,6 +108,7 @@ class RecipientOut(BaseModel):
     company_id: int | None = Field(description="The line is the company's own, and no person's (D22)")
     name: str
     email: str
+    mobile: str | None = Field(description="E.164: the person's, else the one that was imported with the address (D17)")
     status: RecipientStatus
     reason: BlockedReason | None = Field(description="Why it is blocked")
     source_id: int | None

@@ -33,6 +33,7 @@ async def members(client, kind, target_id) -> list[str]:
     ("selections", "add-to-selection", "selection_id"), ("projects", "add-to-project", "project_id"),
 ])  # fmt: skip
 async def test_everyone_with_the_address_is_added_to_a_new_one_and_once_only(client, blocked_id, kind, verb, field):
+    """D60."""
     new = await client.post(f"{PATH}/{verb}", json={"ids": [blocked_id], "name": "To be called"})
     assert new.status_code == 200, new.text
     assert (new.json()["added"], new.json()["already"]) == (2, 0)

@@ -82,6 +82,7 @@ def test_an_invalid_address_costs_the_address_and_not_the_person():
 
 
 def test_an_invalid_number_costs_the_number_and_a_fixed_one_a_warning():
+    """D18 for mobile numbers: nobody is lost for one that is not valid. No mailing of ours goes to numbers yet."""
     person, problems = read(first_name="Ola", cellphone="12345")
     assert (person.cellphone, person.cellphone_text) == (None, "12345")
     assert codes(problems) == [("cellphone", "invalid_phone", "warning")]

@@ -28,6 +28,7 @@ async def listed(client, **asked) -> list[str]:
 
 
 async def test_the_list_is_filtered_by_reason_origin_mailing_time_and_part_of_the_address(client, people, session):
+    """D60: over all mailings and per mailing."""
     await block(client, "a@one.example", reason="hard_bounce", origin="550 5.1.1 No such user")
     await block(client, "b@two.example", reason="complaint", origin="ARF")
     await block(client, "c_d@two.example", reason="manual", origin="by phone")
@@ -74,6 +75,7 @@ async def test_the_list_is_filtered_by_reason_origin_mailing_time_and_part_of_th
     ],
 )  # fmt: skip
 async def test_pages_go_through_the_list_in_every_order(client, sort, expected):
+    """D60: sorted."""
     await block(client, "c@x.example", reason="manual")
     await block(client, "a@x.example", "b@x.example", reason="complaint")
     await block(client, "d@x.example", reason="repeated_bounces")
@@ -116,6 +118,7 @@ async def test_many_are_blocked_each_with_an_outcome_and_the_first_reason_stays(
 
 
 async def test_many_are_unblocked_by_address_or_id_each_with_an_outcome(client):
+    """D60: the flag is cleared."""
     first, second, _ = await block(client, "a@x.example", "b@x.example", "c@x.example")
     answer = await client.post(f"{PATH}/unblock", json={"emails": ["A@x.example", "free@x.example", "no address"]})
     assert [item["status"] for item in answer.json()["items"]] == ["unblocked", "unchanged", "failed"]
@@ -127,6 +130,7 @@ async def test_many_are_unblocked_by_address_or_id_each_with_an_outcome(client):
 
 
 async def test_the_export_is_the_list_as_csv_and_holds_no_formula(client):
+    """D60: exported."""
     await block(client, "a@x.example", origin="=HYPERLINK(1)")
     await block(client, "=cmd|x@x.example", "b@x.example", origin='say "no", please')
     answer = await client.get(f"{PATH}/export", params={"sort": "email"})

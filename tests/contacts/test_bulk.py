@@ -1,5 +1,7 @@
 """`POST /v1/persons/bulk` and `/v1/companies/bulk`."""
 
+import pytest
+
 from app.platform.auth import Scope, create_api_key
 
 
@@ -38,6 +40,30 @@ async def test_one_bad_item_does_not_lose_the_others(client):
     assert pointers[:3] == ["#/items/1/email", "#/items/2/external_id", "#/items/3"]
     assert pointers[4:] == ["#/items/5/company_id", "#/items/6/company_external_id"]
     assert len((await client.get("/v1/persons")).json()["items"]) == 2
+
+
+@pytest.mark.parametrize("kind", ["persons", "companies"])
+async def test_lines_of_json_are_told_where_they_go(client, kind):
+    answer = await client.post(
+        f"/v1/{kind}/bulk", content=b'{"external_id": "1"}\n', headers={"Content-Type": "application/x-ndjson"}
+    )
+    assert answer.status_code == 415
+    assert f"/v1/{kind}/bulk/stream" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("unseen", ["\0", "\u200b", "\0 \u202e"])
+async def test_what_nobody_can_see_is_no_external_id_and_no_name(client, unseen):
+    failed = await upsert(client, {"external_id": unseen, "name": "Kari"})
+    assert failed["items"][0]["errors"][0]["pointer"] == "#/items/0/external_id"
+    for path, body, field in (
+        ("persons", {"external_id": unseen, "name": "Kari"}, "external_id"),
+        ("interests", {"name": unseen}, "name"),
+        ("selections", {"name": unseen}, "name"),
+        ("projects", {"name": unseen}, "name"),
+        ("subscription-types", {"name": unseen}, "name"),
+    ):
+        answer = await client.post(f"/v1/{path}", json=body)
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, f"#/{field}"), path
 
 
 async def test_an_external_id_that_comes_twice_is_created_and_then_changed(client):

@@ -20,6 +20,7 @@ def bearer(key):
 
 
 async def test_a_key_is_shown_once_and_works_with_its_scopes(client):
+    """D76: API keys with scopes."""
     made = await client.post("/v1/api-keys", json=NEW)
     assert made.status_code == 201, made.text
     key = made.json()["key"]
@@ -57,6 +58,7 @@ async def test_a_revoked_key_works_no_more(client):
 
 
 async def test_an_expired_key_works_no_more_and_says_so(client, session, monkeypatch):
+    """D76: and with expiry."""
     soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     made = (await client.post("/v1/api-keys", json={**NEW, "expires_at": soon})).json()
     monkeypatch.setattr(auth, "REMEMBER_SECONDS", 0.0)

@@ -24,6 +24,7 @@ async def person(client, **fields):
 
 
 async def test_a_change_is_logged_with_who_what_before_and_after(client):
+    """D76."""
     kari = await person(client, city="Oslo", title="Dr")
     changed = await client.patch(
         f"/v1/persons/{kari}", json={"city": "Bergen", "title": None, "name": "Kari Nordmann"},

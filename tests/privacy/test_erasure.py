@@ -23,6 +23,7 @@ async def erase(client, person, status=202):
 
 
 async def test_nothing_names_an_erased_person_any_more(subject, client, database):
+    """D78."""
     before = await tables_with(database, WORDS)
     assert set(before) >= HOLDERS, "or the test would prove nothing"
     answer = await erase(client, subject.kari)
@@ -52,6 +53,7 @@ async def test_others_keep_everything(subject, client, database):
 
 
 async def test_statistics_stay_and_equal_a_recount(subject, client, database):
+    """D78: anonymous statistics."""
     counted = {}
     for mailing in (subject.sent, subject.waiting):
         counted[mailing] = (await client.get(f"/v1/mailings/{mailing}/statistics")).json()
@@ -91,6 +93,7 @@ async def test_waiting_lines_are_taken_out_at_once(subject, client, database):
 
 
 async def test_nothing_is_sent_to_the_addresses_again_whoever_has_them(subject, client, database):
+    """D78: a keyed hash on the blocked list."""
     await erase(client, subject.kari)
     again = [await subject.person(f"New {n}", email) for n, email in enumerate((EMAIL.lower(), SECOND, OLD))]
     body = {"name": "Again", "subject": "Again", "subscription_type_id": subject.kind}
@@ -110,7 +113,7 @@ async def test_nothing_is_sent_to_the_addresses_again_whoever_has_them(subject, 
 
 
 async def test_links_pages_and_views_of_an_erased_person_go_on_working(subject, client, database, app):
-    """D41, D46: the reader is answered politely, and nothing new is kept of one."""
+    """D41, D46, D78: the reader is answered politely, and nothing new is kept of one."""
     rows = await execute(
         database, "SELECT id FROM recipient WHERE person_id = :id AND mailing_id = :mailing ORDER BY id",
         id=subject.kari, mailing=subject.sent,

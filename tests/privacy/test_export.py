@@ -21,6 +21,7 @@ async def exported(client, person):
 
 
 async def test_every_table_that_names_a_person_is_in_the_export(subject, client, database):
+    """D78: an export of all about a person."""
     found = await tables_with(database, WORDS)
     export = await exported(client, subject.kari)
     assert set(found) - NOT_EXPORTED == set(SECTION_OF)

@@ -43,6 +43,7 @@ async def export(desk: Desk, database, kind, **found):
 
 
 async def test_csv_keeps_every_line_and_no_cell_is_a_formula(listed, database):
+    """D23: exported to CSV."""
     result, answer = await export(listed, database, "csv")
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert answer.headers["content-disposition"] == f'attachment; filename="recipients-{listed.mailing}.csv"'
@@ -57,7 +58,33 @@ async def test_csv_keeps_every_line_and_no_cell_is_a_formula(listed, database):
     assert (found[2]["email"], found[2]["reason"]) == ("'@nonsense", "invalid_address")
 
 
+async def test_numbers_are_the_persons_or_those_that_came_with_the_address(listed, database):
+    """D17, D18: a file's mobile numbers are kept, also beside an address that is not valid."""
+    desk = listed
+    await desk.person("per@example.com", name="Per", emails=["per@example.com", "per@work.example"])
+    source = await desk.source(
+        kind="addresses", addresses=["per@work.example", "@nobody", "aase@example.com", "kari@example.com"]
+    )
+    for position, number in enumerate(("+4791234567", "+4792222222", "+4793333333", "+4794444444")):
+        await desk.row(
+            "UPDATE source_address SET mobile = :number WHERE source_id = :source AND position = :position",
+            number=number, source=source["id"], position=position,
+        )  # fmt: skip
+    await desk.row("UPDATE person SET cellphone = '+4795555555' WHERE email_key = 'kari@example.com'")
+    await desk.row("UPDATE recipient SET source_id = :source WHERE email <> '@nonsense'", source=source["id"])
+    numbers = {line["email"]: line["mobile"] for line in await desk.listed()}
+    assert numbers == {
+        "kari@example.com": "+4795555555", "aase@example.com": "+4793333333", "per@example.com": "+4791234567",
+        "@nobody": "+4792222222", "@nonsense": None,
+    }  # fmt: skip
+    _, answer = await export(desk, database, "text")
+    heading, *rows = (line.split("\t") for line in answer.text.splitlines())
+    assert {row[1].lstrip("'"): row[2].lstrip("'") or None for row in rows} == numbers
+    assert heading[2] == "Mobile"
+
+
 async def test_xlsx_has_text_cells_where_text_is(listed, database):
+    """D23: to XLSX."""
     _, answer = await export(listed, database, "xlsx")
     sheet = CalamineWorkbook.from_filelike(io.BytesIO(answer.content)).get_sheet_by_index(0).to_python()
     assert sheet[0] == list(COLUMNS.values())
@@ -91,6 +118,7 @@ class Table(HTMLParser):
 
 
 async def test_html_is_an_accessible_table_and_what_strangers_wrote_is_text(listed, database):
+    """D23: to HTML."""
     _, answer = await export(listed, database, "html")
     assert answer.headers["x-content-type-options"] == "nosniff"
     table = Table()
@@ -106,6 +134,7 @@ async def test_html_is_an_accessible_table_and_what_strangers_wrote_is_text(list
 
 
 async def test_text_has_a_line_each_and_tabs_between(listed, database):
+    """D23: to text."""
     await listed.row("UPDATE recipient SET reply = E'250 two\\r\\n\\tlines' WHERE status = 'sent'")
     _, answer = await export(listed, database, "text")
     lines = [line.split("\t") for line in answer.text.splitlines()]

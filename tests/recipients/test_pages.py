@@ -8,8 +8,9 @@ from app.platform.db import run
 from app.platform.plans import along_index
 from app.recipients.filters import RecipientFilter
 from app.recipients.models import RecipientStatus
-from app.recipients.page_queries import read_page
+from app.recipients.page_queries import MOST_FOUND, read_page, read_page_ids
 
+ADDRESS = "post@example.com"
 _FILL = text("""
     INSERT INTO recipient (mailing_id, seq, name, email, email_key, person_id, status, reason)
     SELECT :mailing, n, 'Person ' || n, 'p' || n || '@example.com', 'p' || n || '@example.com', 1000000 + n,
@@ -38,11 +39,13 @@ async def read_all(desk, **filters):
 
 
 async def test_pages_follow_each_other_to_the_end(long_list):
+    """D23: page by page."""
     emails, pages = await read_all(long_list, limit=200)
     assert (len(set(emails)), pages) == (3_000, 15)
 
 
 async def test_a_filter_that_few_meet_finds_them_all(long_list):
+    """D23: by any set of statuses."""
     emails, _ = await read_all(long_list, status="blocked", limit=2)
     assert emails == [f"p{n}@example.com" for n in range(500, 3_001, 500)]
     assert (await read_all(long_list, status="blocked", reason="no_consent"))[0] == emails
@@ -65,6 +68,7 @@ async def test_a_walk_is_bounded_and_goes_on_where_it_ended(long_list):
 
 
 async def test_search_takes_its_signs_literally(long_list):
+    """D23: searched."""
     await run(long_list.session, text("UPDATE recipient SET name = '100%_off' WHERE seq = 7"))
     assert (await read_all(long_list, q="100%_o"))[0] == ["p7@example.com"]
     assert (await read_all(long_list, q="%%"))[0] == []
@@ -109,6 +113,25 @@ async def test_persons_companies_and_addresses_are_found_without_a_walk(long_lis
         assert (await read_all(desk, email=email))[0] == [email.lower()]
     assert (await read_all(desk, email="stranger@example.com", status="ready"))[0] == []
     assert (await read_all(desk, email="no address"))[0] == []
+
+
+async def test_more_lines_of_one_address_than_are_looked_up_at_once_are_found_page_by_page(desk):
+    """D23: what a page looks up is bounded, the list is not."""
+    many = """INSERT INTO recipient (mailing_id, name, email, email_key, status, company_id)
+              SELECT :mailing, 'P' || n, 'post@example.com', 'post@example.com', 'ready', CASE WHEN n % 2 = 0 THEN 7 END
+              FROM generate_series(1, :lines) AS n"""
+    await desk.row("INSERT INTO company (id, name, email, email_key) VALUES (7, 'Acme', :key, :key)", key=ADDRESS)
+    await desk.row(many, mailing=desk.mailing, lines=2 * MOST_FOUND + 10)
+    for found, lines in (
+        ({"email": ADDRESS}, 20_010),
+        ({"company_id": 7}, 10_005),
+        ({"company_id": 7, "q": "P4"}, 556),
+    ):
+        wanted, after, ids = RecipientFilter(**found), 0, []
+        while after is not None:
+            page = await read_page_ids(desk.session, mailing_id=desk.mailing, found=wanted, after=after, limit=5_000)
+            ids, after = ids + list(page.lines), page.goes_on_after
+        assert (len(set(ids)), ids) == (lines, sorted(ids)), found
 
 
 async def test_an_unknown_filter_is_refused(desk):

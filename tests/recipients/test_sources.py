@@ -32,6 +32,20 @@ async def test_every_kind_of_source_brings_its_persons_and_keeps_its_name(desk):
     assert [line["source_id"] for line in await desk.listed()] == [sources[n]["id"] for n in (0, 1, 3, 4)]
 
 
+async def test_a_selection_whose_criteria_do_not_fit_any_more_is_a_conflict_that_the_document_tells_of(desk):
+    """D17: better no list than a wrong one."""
+    field = await desk.post("extra-fields", {"owner": "person", "name": "size", "kind": "number"})
+    criteria = {"person_extra": "size", "operator": "gt", "value": 40}
+    selection = (await desk.post("selections", {"name": "Big feet", "criteria": criteria}))["id"]
+    await desk.row("DELETE FROM extra_field WHERE id = :id", id=field["id"])
+    problem = await desk.source(kind="selection", selection_id=selection, status=409)
+    assert "size" in problem["detail"]
+    assert (await desk.listed(), await desk.get(f"mailings/{desk.mailing}/sources")) == ([], [])
+    document = (await desk.client.get("/openapi.json")).json()
+    declared = document["paths"]["/v1/mailings/{mailing_id}/sources"]["post"]["responses"]["409"]["description"]
+    assert problem["title"] in declared
+
+
 async def test_sources_go_in_any_order_and_the_list_is_right_each_time(desk):
     """D17."""
     kari, ola = await desk.person("kari@example.com"), await desk.person("ola@example.com")

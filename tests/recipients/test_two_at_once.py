@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from sqlalchemy import text
 
+from app.audience.selection_queries import Whom, add_whom
 from app.platform.db import Database, run
 from app.recipients.list_queries import ListRules
 from app.recipients.service import update_list
@@ -52,6 +53,26 @@ async def test_two_updates_at_once_list_everybody_once(base):
         row = (await run(session, text("SELECT count(*) AS n, count(DISTINCT person_id) AS p FROM recipient"))).one()
         assert (row.n, row.p) == (500, 500)
         assert await drift(session, mailing_id=1) == {}
+
+
+async def test_whoever_is_deleted_while_a_set_is_added_to_a_selection_is_left_out(base):
+    whom = Whom("SELECT id AS person_id, cast(NULL AS bigint) AS company_id FROM person", {})
+    async with base.begin() as session:
+        await run(session, text("INSERT INTO selection (id, name) VALUES (2, 'All')"))
+
+    async def add():
+        async with base.begin() as session:
+            return await add_whom(session, selection_id=2, whom=whom)
+
+    async with base.begin() as deleting:
+        await run(deleting, text("DELETE FROM person WHERE email_key = 'p250@example.com'"))
+        adding = asyncio.create_task(add())
+        async with base.begin() as watcher:
+            waits = text("SELECT count(*) AS n FROM pg_locks WHERE NOT granted")
+            while not (await run(watcher, waits)).one().n:  # noqa: ASYNC110 - PostgreSQL sends no event
+                await asyncio.sleep(0.01)
+    done = await adding
+    assert done.persons == 499
 
 
 async def test_an_update_waits_for_whoever_moves_the_mailing(base):

@@ -9,6 +9,7 @@ HTML = '<p>News</p><p><a href="[[link.unsubscribe]]">Unsubscribe</a></p>'
 
 
 async def test_a_selection_a_ledger_line_and_a_subscription_are_named(desk):
+    """D25."""
     person = await desk.person("kari@example.com")
     selection = (await desk.post("selections", {"name": "Customers"}))["id"]
     await desk.client.post(f"/v1/selections/{selection}/members", json={"person_ids": [person]})
@@ -31,6 +32,7 @@ async def test_a_selection_a_ledger_line_and_a_subscription_are_named(desk):
 
 
 async def test_a_pasted_address_rests_on_the_statement_that_came_with_it(desk):
+    """D20, D25."""
     stated = {"legal_basis": "legitimate_interest", "source": "fair, stand 4", "given_on": "2026-09-01"}
     await desk.source(kind="addresses", addresses=["stranger@example.com"], consent=stated)
     why = await desk.why("stranger@example.com")
@@ -125,6 +127,7 @@ async def test_any_names_the_type_the_person_subscribes_to(client):
 
 
 async def test_what_a_message_rested_on_stays_when_the_person_is_deleted(desk, session):
+    """D25: readable afterwards."""
     person = await desk.person("kari@example.com")
     selection = (await desk.post("selections", {"name": "Customers"}))["id"]
     await desk.client.post(f"/v1/selections/{selection}/members", json={"person_ids": [person]})

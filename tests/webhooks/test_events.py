@@ -111,6 +111,7 @@ async def test_an_import_has_one_event_and_none_for_its_rows(client, database, s
 
 
 async def test_the_feed_is_filtered_by_type_and_goes_on_behind_what_was_filtered(client):
+    """D77: the pull feed."""
     start = (await feed(client))["last_id"]
     for name in ("Kari", "Ola", "Per"):
         await post(client, "persons", {"name": name})

@@ -123,6 +123,7 @@ def test_a_signature_is_that_of_the_specification():
 
 
 async def test_an_event_is_posted_signed_and_equals_the_feeds(office, receiver):
+    """D77: outgoing webhooks and the pull feed tell of the same events."""
     hook = await office.hook(receiver.url)
     kari = await office.person("Kari")
     await office.work()
@@ -154,6 +155,7 @@ async def test_only_types_asked_for_and_only_from_then_on(office, receiver):
 
 
 async def test_what_fails_is_tried_again_over_days_under_the_same_id_and_then_given_up(office, receiver):
+    """D77: retries, log and replay."""
     receiver.statuses = [500, 302, *[503] * len(WAITS)]
     hook = await office.hook(receiver.url)
     await office.person("Kari")
@@ -178,6 +180,7 @@ async def test_what_fails_is_tried_again_over_days_under_the_same_id_and_then_gi
 
 
 async def test_410_disables_a_webhook_and_enabling_leaves_out_what_happened_meanwhile(office, receiver):
+    """D77."""
     receiver.statuses = [410]
     hook = await office.hook(receiver.url)
     await office.person("Kari")

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from app.consent import service as consent
+from app.consent.expiry import expire
 from app.contacts.addresses import InvalidEmail, InvalidPhone, normalise_email, normalise_phone, parse_mailbox
 from app.platform.operations import cancel_operation
 from app.platform.outbox import Job
@@ -178,6 +179,25 @@ async def test_a_stale_yes_does_not_override_what_the_person_refused_since(house
     )
     assert dated.codes == {"refused_since": 2}
     assert await house.one("SELECT count(*) FROM consent") == 2
+
+
+@pytest.mark.parametrize("is_noted", [False, True], ids=["not noted yet", "noted in the ledger"])
+async def test_a_yes_that_ran_out_is_not_brought_back_by_a_yes_without_a_newer_date(house, is_noted):
+    """D20, D21: what the file's yes was given for may be the very consent that ran out."""
+    stated = {"consent_basis": "consent", "consent_source": "fair"}
+    await house.bring_in(HEADINGS + KARI, **stated, consent_date="2025-03-01")
+    await house.rows("UPDATE consent_state SET valid_until = '2026-03-01' RETURNING 1")
+    if is_noted:
+        async with house.database.begin() as session:
+            assert await expire(session) == 1
+    ledger = await house.one("SELECT count(*) FROM consent")
+    undated = await house.bring_in(HEADINGS + KARI)
+    older = await house.bring_in(HEADINGS + KARI, **stated, consent_date="2026-02-28")
+    assert (undated.codes, older.codes) == ({"ran_out": 1}, {"ran_out": 1})
+    assert await house.one("SELECT count(*) FROM consent") == ledger
+    newer = await house.bring_in(HEADINGS + KARI, **stated, consent_date="2026-03-02")
+    assert newer.codes == {}
+    assert await house.one("SELECT given AND valid_until IS NULL FROM consent_state") is True
 
 
 async def test_a_no_in_one_file_may_be_a_yes_in_the_next(house):

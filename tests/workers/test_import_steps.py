@@ -199,8 +199,9 @@ async def test_rows_become_recipients_of_a_mailing_and_no_persons(house):
     persons = await house.one("SELECT count(*) FROM person")
     mailing_id = await draft(house)
     done = await house.bring_in(
-        "Navn;E-post;Samtykke\nKari Nordmann;kari@nordlys.example;\nOla;no address;\nPer;Per@nordlys.example;\n"
-        "Nina;nina@nordlys.example;nei\nIngen;;\nKari igjen;kari@nordlys.example;\n",
+        "Navn;E-post;Samtykke;Mobil\nKari Nordmann;kari@nordlys.example;;91234567\nOla;no address;;+46 70 123 45 67\n"
+        "Per;Per@nordlys.example;;\nNina;nina@nordlys.example;nei;\nIngen;;;\n"
+        "Kari igjen;kari@nordlys.example;;12\n",
         name="fair.csv", mailing_id=mailing_id, consent_basis="consent", consent_source="fair in Bodø",
         consent_date="2026-01-02",
     )  # fmt: skip
@@ -208,15 +209,15 @@ async def test_rows_become_recipients_of_a_mailing_and_no_persons(house):
     assert await house.one("SELECT count(*) FROM person") == persons
     source = await house.rows("SELECT kind, label, mailing_id, consent_basis, consent_source FROM mailing_source")
     assert source == [("import", "fair.csv", mailing_id, "consent", "fair in Bodø")]
-    assert await house.rows("SELECT position, name, email, email_key FROM source_address ORDER BY 1") == [
-        (2, "Kari Nordmann", "kari@nordlys.example", "kari@nordlys.example"),
-        (3, "Ola", "no address", None),
-        (4, "Per", "Per@nordlys.example", "per@nordlys.example"),
-        (7, "Kari igjen", "kari@nordlys.example", "kari@nordlys.example"),
+    assert await house.rows("SELECT position, name, email, email_key, mobile FROM source_address ORDER BY 1") == [
+        (2, "Kari Nordmann", "kari@nordlys.example", "kari@nordlys.example", "+4791234567"),
+        (3, "Ola", "no address", None, "+46701234567"),
+        (4, "Per", "Per@nordlys.example", "per@nordlys.example", None),
+        (7, "Kari igjen", "kari@nordlys.example", "kari@nordlys.example", None),
     ]
     ledger = await house.rows("SELECT person_id, email_key, action, legal_basis, source FROM consent")
     assert ledger == [(None, "kari@nordlys.example", "given", "consent", "fair in Bodø")]
-    assert done.codes == {"invalid_email": 1, "said_no": 1, "no_address": 1}
+    assert done.codes == {"invalid_email": 1, "said_no": 1, "no_address": 1, "invalid_phone": 1}
     jobs = await house.rows("SELECT args FROM outbox WHERE job = 'list.update'")
     assert jobs == [({"mailing": mailing_id},)]
     assert await house.one("SELECT list_updated_at FROM mailing WHERE id = :id", id=mailing_id) is None
