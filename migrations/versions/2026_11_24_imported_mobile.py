@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "imported_mobile"
-down_revision = "sending_domains"
+down_revision = "schedules"
 branch_labels = depends_on = None
 
 
