@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "imported_mobile"
-down_revision = "schedules"
+down_revision = "sending_accounts"
 branch_labels = depends_on = None
 
 
