@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "imported_mobile"
-down_revision = "sending_accounts"
+down_revision = "attachments"
 branch_labels = depends_on = None
 
 
