@@ -1,6 +1,7 @@
 """Mobile numbers of imported recipients (D17)."""
 
 import sqlalchemy as sa
+import sqlmodel
 from alembic import op
 
 revision = "imported_mobile"
@@ -10,7 +11,7 @@ branch_labels = depends_on = None
 
 def upgrade() -> None:
     """Add the column, and the index that finds it by an address that is not valid."""
-    op.add_column("source_address", sa.Column("mobile", sa.Text(), nullable=True))
+    op.add_column("source_address", sa.Column("mobile", sqlmodel.sql.sqltypes.AutoString(), nullable=True))
     op.create_index(
         "source_address_invalid_idx",
         "source_address",
