@@ -52,11 +52,11 @@ _CUT = text("""
         UPDATE dispatch SET last_seq = (SELECT max(last) FROM unnest(:lasts) AS last) WHERE id = :dispatch_id
     )
     INSERT INTO chunk (dispatch_id, number, first_seq, last_seq, window_end, not_before, send_before)
-    SELECT :dispatch_id, row_number() OVER (ORDER BY p.place, first), first, least(first + :size - 1, p.last),
-           first - 1, p.not_before, p.send_before
+    SELECT :dispatch_id, row_number() OVER (ORDER BY p.place, piece.seq), piece.seq,
+           least(piece.seq + :size - 1, p.last_seq), piece.seq - 1, p.not_before, p.send_before
     FROM unnest(:firsts, :lasts, :not_befores, :send_befores)
-             WITH ORDINALITY AS p (first, last, not_before, send_before, place),
-         generate_series(p.first, p.last, :size) AS first
+             WITH ORDINALITY AS p (first_seq, last_seq, not_before, send_before, place),
+         generate_series(p.first_seq, p.last_seq, :size) AS piece (seq)
 """).bindparams(
     sa.bindparam("size", value=CHUNK_SIZE),
     sa.bindparam("dispatch_id", type_=sa.BigInteger),

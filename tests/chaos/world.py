@@ -77,6 +77,12 @@ class World:
 
     async def start_mailing(self, addresses: Iterable[str], **setup: Any) -> int:
         """Create a mailing to the addresses over the API and send it."""
+        mailing_id = await self.draft(addresses, **setup)
+        await self.request("POST", f"/v1/mailings/{mailing_id}/send")
+        return mailing_id
+
+    async def draft(self, addresses: Iterable[str], **setup: Any) -> int:
+        """Create a mailing to the addresses over the API, ready to be sent."""
         kind = await self.request("POST", "/v1/subscription-types", {"name": f"Nyhetsbrev {time.time_ns()}"})
         fields = {"name": "News", "from_name": "Nordlys", "from_email": "post@nordlys.example", **setup}
         mailing = await self.request("POST", "/v1/mailings", fields | {"subscription_type_id": kind["id"]})
@@ -92,8 +98,7 @@ class World:
         )
         updated = "SELECT list_updated_at FROM mailing WHERE id = $1"
         await self.until(lambda: self.sql.fetchval(updated, mailing["id"]))
-        await self.request("POST", f"{path}/send")
-        return mailing["id"]
+        return int(mailing["id"])
 
     async def until(self, condition: Callable[[], Any], *, within: float = WITHIN) -> None:
         """Wait for a condition of the database."""

@@ -11,7 +11,7 @@ from app.platform.tokens import TokenKey
 from tests.conftest import SECRET
 from workers.context import Context, run_job
 from workers.main import JOBS
-from workers.watch import start_due
+from workers.watch import move_on, start_due
 
 CONTENT = {"subject": "News", "html": '<p>News</p><a href="[[link.unsubscribe]]">Unsubscribe</a>'}
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -74,7 +74,11 @@ class House:
         """Look as the watch of a worker does."""
         await start_due(self.context)
 
-    async def work(self):
+    async def move_on(self):
+        """See to mailings that are being sent, as the watch does."""
+        await move_on(self.context)
+
+    async def work(self, *, fails=False):
         """Run the jobs that wait, except for sending; return how many there were."""
         async with self.database.begin() as session:
             query = select(OutboxJob.id).where(OutboxJob.job != "dispatch.send").order_by(OutboxJob.id)
@@ -82,13 +86,18 @@ class House:
         for job_id in waiting:
             await run_job(self.context, JOBS, job_id)
         async with self.database.begin() as session:
-            assert [error for error in (await session.exec(select(OutboxJob.last_error))).all() if error] == []
+            errors = [error for error in (await session.exec(select(OutboxJob.last_error))).all() if error]
+        assert bool(errors) == fails, errors
         return len(waiting)
 
     async def sql(self, statement, **values):
         async with self.database.begin() as session:
             found = await run(session, text(statement), **values)
             return found.all() if found.returns_rows else []
+
+    def statement(self, sql):
+        """A statement for a session of one's own."""
+        return text(sql)
 
     async def events(self, mailing_id):
         rows = await self.sql("SELECT type, data FROM event WHERE type LIKE 'mailing.%' ORDER BY id")

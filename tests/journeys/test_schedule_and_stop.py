@@ -1,0 +1,58 @@
+"""Real workers start a scheduled mailing at its time, and stop and go on as they are told (D27, D29)."""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from app.embedded.valkey import start_valkey
+from tests.chaos.world import world
+
+PACE = "dot *: wait 0.01; usual"  # so that there is something left to be stopped
+COUNT = 4000
+# On a machine of its own it starts within 2.5 s (the watch looks every two) and stops within 1.1 (the heartbeat of a
+# sender); with four processes for each core, 6 and 2 were seen.
+START_SECONDS = 15.0
+STOP_SECONDS = 4.0
+
+
+@pytest.fixture
+async def house(fresh_database, tmp_path):
+    valkey = start_valkey(tmp_path / "valkey")
+    try:
+        async with world(
+            database_url=fresh_database, redis_url=valkey.url, directory=tmp_path, script=PACE, smtp_connections=4,
+            senders=2,
+        ) as found:  # fmt: skip
+            yield found
+    finally:
+        valkey.stop()
+
+
+async def test_a_scheduled_mailing_starts_at_its_time_and_stops_within_two_seconds(house):
+    mailing_id = await house.draft(f"Person {number} <p{number}@example.com>" for number in range(COUNT))
+    path = f"/v1/mailings/{mailing_id}"
+    due = datetime.now(UTC) + timedelta(seconds=4)
+    await house.request("POST", f"{path}/schedule", {"send_at": due.isoformat(timespec="milliseconds")})
+    await house.until(lambda: _is(house, mailing_id, "sending"))
+    assert 0 <= time.time() - due.timestamp() < START_SECONDS
+    await house.taken_more(200)
+    await house.request("POST", f"{path}/stop")
+    taken, asked_at = house.taken(), time.monotonic()
+    last_at = asked_at
+    while time.monotonic() < asked_at + STOP_SECONDS + 1.0:
+        if taken != (taken := house.taken()):
+            last_at = time.monotonic()
+        await asyncio.sleep(0.02)
+    assert last_at - asked_at < STOP_SECONDS
+    assert 200 <= taken < COUNT
+    await house.request("POST", f"{path}/start")
+    await house.finished(mailing_id)
+    account = await house.account(mailing_id)
+    account.check()
+    assert account.statuses == {"sent": COUNT}
+
+
+async def _is(house, mailing_id, state):
+    return await house.state(mailing_id) == state
