@@ -192,10 +192,10 @@ _OPEN_CHUNKS = text(f"""
 
 FEW_CHUNKS = 2  # so many can be sent within a short turn
 
-_FEW_CHUNKS = text("""
-    -- Whether few chunks of a dispatch are open; looks at one more at most, by chunk_open_idx.
+_FEW_CHUNKS = text(f"""
+    -- Whether few chunks of a dispatch are open and due; by chunk_open_idx.
     SELECT count(*) <= :few AS few
-    FROM (SELECT FROM chunk WHERE dispatch_id = :dispatch_id AND done_at IS NULL LIMIT :few + 1) AS open
+    FROM (SELECT FROM chunk WHERE dispatch_id = :dispatch_id AND done_at IS NULL AND {_DUE} LIMIT :few + 1) AS open
 """).bindparams(sa.bindparam("few", value=FEW_CHUNKS, type_=sa.Integer))
 
 
@@ -276,7 +276,7 @@ async def requeue_unconfirmed(session: AsyncSession, *, dispatch_id: int) -> int
 
 
 async def has_few_chunks(session: AsyncSession, *, dispatch_id: int) -> bool:
-    """Tell whether at most FEW_CHUNKS of a dispatch are not done."""
+    """Tell whether at most FEW_CHUNKS of a dispatch are due and not done."""
     return bool((await run(session, _FEW_CHUNKS, dispatch_id=dispatch_id)).one().few)
 
 

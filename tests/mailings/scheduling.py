@@ -81,7 +81,7 @@ class House:
     async def work(self, *, fails=False):
         """Run the jobs that wait, except for sending; return how many there were."""
         async with self.database.begin() as session:
-            query = select(OutboxJob.id).where(OutboxJob.job != "dispatch.send").order_by(OutboxJob.id)
+            query = select(OutboxJob.id).where(~OutboxJob.job.startswith("dispatch.send")).order_by(OutboxJob.id)
             waiting = (await session.exec(query)).all()
         for job_id in waiting:
             await run_job(self.context, JOBS, job_id)
