@@ -11,11 +11,13 @@ from app.domains import models as domains
 from app.folders import models as folders
 from app.mailings import models as mailings
 from app.platform import audit, auth, files, idempotency, operations, outbox
+from app.privacy import models as privacy
 from app.recipients import models as recipients
 from app.tracking import models as tracking
 from app.webhooks import models as webhooks
 
 __all__ = [
     "accounts", "audience", "audit", "auth", "bounces", "consent", "contacts", "content", "delivery", "domains",
-    "files", "folders", "idempotency", "mailings", "operations", "outbox", "recipients", "tracking", "webhooks",
+    "files", "folders", "idempotency", "mailings", "operations", "outbox", "privacy", "recipients", "tracking",
+    "webhooks",
 ]  # fmt: skip

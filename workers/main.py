@@ -21,7 +21,19 @@ from app.platform.settings import Settings
 from app.platform.telemetry import log, set_up_logging
 from app.platform.tokens import TokenKey
 from workers.context import Context, JobFunction, run_job
-from workers.jobs import bounces, consents, domains, exports, imports, preparing, sending, unsubscribing, webhooks
+from workers.jobs import (
+    bounces,
+    consents,
+    domains,
+    erasing,
+    exports,
+    extra_fields,
+    imports,
+    preparing,
+    sending,
+    unsubscribing,
+    webhooks,
+)
 from workers.lanes import LANES, Lane
 from workers.relay import relay
 from workers.watch import watch
@@ -45,6 +57,8 @@ JOBS: dict[str, JobFunction] = {
     Job.BOUNCE_READ: bounces.read_bounce,
     Job.ADDRESS_TAKE_OUT: consents.take_out_address,
     Job.CONSENT_EXPIRE: consents.expire_consents,
+    Job.ERASURE_SEARCH: erasing.search_uploads,
+    Job.EXTRA_FIELD_DROP: extra_fields.drop_extra_field,
     Job.DOMAIN_CHECK: domains.check_domain,
 }
 

@@ -13,18 +13,21 @@ from app.mailings import queries, service
 from app.mailings.schedule import start_due as start_scheduled
 from app.mailings.schedule_queries import due_mailings
 from app.platform.actor import Actor, acts
+from app.platform.audit import forget_entries
 from app.platform.clock import now
 from app.platform.db import DATABASE_AWAY, is_away
 from app.platform.idempotency import forget_expired
 from app.platform.outbox import Job, enqueue
 from app.platform.telemetry import log
 from app.recipients.export_queries import forget_exports
+from app.webhooks.queries import forget_events
 from app.webhooks.webhook_queries import forget_old
 from workers.context import Context
 from workers.jobs.webhooks import plan_deliveries
 
 LOOK_SECONDS = 2.0
 LOOKS_AN_HOUR = 1800
+FORGET_AT_ONCE = 5000  # rows of one transaction, some 0.1 s
 
 _MINE = text("SELECT pg_try_advisory_xact_lock(8002, :mailing) AS mine")
 
@@ -49,11 +52,17 @@ async def watch(context: Context) -> None:
 
 
 async def tidy(context: Context) -> None:
-    """Delete what nobody needs any more."""
+    """Delete what nobody needs any more, and what is kept no longer than settings say (D79)."""
     async with context.database.begin() as session:
         await forget_expired(session)
         await forget_exports(session)
         await forget_old(session)
+    settings = context.settings
+    for forget, days in ((forget_entries, settings.audit_days), (forget_events, settings.events_days)):
+        gone = FORGET_AT_ONCE
+        while gone == FORGET_AT_ONCE and not context.stopping.is_set():
+            async with context.database.begin() as session:
+                gone = await forget(session, days=days, most=FORGET_AT_ONCE)
 
 
 async def tell_webhooks(context: Context) -> None:

@@ -1,6 +1,7 @@
 """Reading and writing what belongs to imports."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -32,6 +33,18 @@ async def add_problems(session: AsyncSession, *, import_id: int, problems: Seque
             records=[(import_id, *problem) for problem in sorted(problems, key=lambda problem: problem[0])],
             columns=["import_id", "row_number", "field", "code", "detail", "rejected"],
         )
+
+
+_KEPT = text("""
+    -- Imports whose files are kept, of those from before a time: a scan of a table of a row per import.
+    SELECT id, file_id, state FROM import WHERE file_id IS NOT NULL AND created_at <= :until ORDER BY id
+""").bindparams(sa.bindparam("until", type_=sa.DateTime(timezone=True)))
+
+
+async def files_kept(session: AsyncSession, *, until: datetime) -> Sequence[Any]:
+    """Return rows (id, file_id, state) of imports from before `until` whose files are kept."""
+    rows: Sequence[Any] = (await run(session, _KEPT, until=until)).all()
+    return rows
 
 
 async def drop_problems(session: AsyncSession, *, import_id: int) -> None:

@@ -269,6 +269,19 @@ async def expire_import(session: AsyncSession, *, import_id: int) -> None:
     await _delete_file(session, found)
 
 
+async def drop_upload(session: AsyncSession, *, import_id: int, file_id: int) -> bool:
+    """Delete the file of an import that is not at work; one that waited for its start ends with that.
+
+    Returns whether it was there to be deleted.
+    """
+    found = await queries.lock_import(session, import_id=import_id)
+    if found is None or found.file_id != file_id or found.state not in (ImportState.WAITING, ImportState.ENDED):
+        return False
+    found.state = ImportState.ENDED
+    await _delete_file(session, found)
+    return True
+
+
 async def _delete_file(session: AsyncSession, ended: Import) -> None:
     """Delete the file, and the samples that were taken from it."""
     file_id, ended.file_id = ended.file_id, None

@@ -1,6 +1,7 @@
 """Reading and writing extra fields, and counting the values that are in them."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import text
@@ -54,6 +55,21 @@ _DROP_VALUES = {
         -- Takes the field out of every {owner} row that has it.
         UPDATE {owner} SET extra = extra - :name, updated_at = now() WHERE extra ? :name
     """).bindparams(sa.bindparam("name", type_=sa.Text))
+    for owner in ExtraOwner
+}
+
+_DROP_PIECE = {
+    owner: text(f"""
+        -- Takes the field out of the next rows in the order of ids; answers the last one looked at (null at the end),
+        -- and from how many it was taken. By {owner}_pkey.
+        WITH piece AS (
+            SELECT id FROM {owner} WHERE id > :after ORDER BY id LIMIT :most
+        ), dropped AS (
+            UPDATE {owner} AS t SET extra = t.extra - :name, updated_at = now()
+            FROM piece WHERE t.id = piece.id AND t.extra ? :name RETURNING 1
+        )
+        SELECT (SELECT max(id) FROM piece) AS last, (SELECT count(*) FROM dropped) AS dropped
+    """).bindparams(sa.bindparam("name", type_=sa.Text), sa.bindparam("after", type_=sa.BigInteger))
     for owner in ExtraOwner
 }
 
@@ -137,3 +153,8 @@ async def count_misfits(
 async def drop_values(session: AsyncSession, *, owner: ExtraOwner, name: str) -> None:
     """Remove the field's value from every person or company."""
     await run(session, _DROP_VALUES[owner], name=name)
+
+
+async def drop_piece(session: AsyncSession, *, owner: ExtraOwner, name: str, after: int, most: int) -> Any:
+    """Remove the field's value from the next rows behind an id; return a row (last id or None, dropped)."""
+    return (await run(session, _DROP_PIECE[owner], name=name, after=after, most=most)).one()

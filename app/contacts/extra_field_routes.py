@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Query, Response
 
 from app.contacts import extra_field_queries as queries
 from app.contacts import extra_fields
@@ -18,6 +18,7 @@ from app.contacts.models import ExtraField, ExtraOwner
 from app.platform.auth import ContactsRead, ContactsWrite
 from app.platform.errors import declare
 from app.platform.http import Session, router
+from app.platform.operation_routes import OperationOut, show_operation
 from app.platform.pages import Cursor, Limit, Page, page_of, read_cursor
 
 routes = router(prefix="/v1/extra-fields", tag="extra fields")
@@ -82,17 +83,25 @@ async def update_extra_field(
 
 @routes.delete(
     "/{field_id}", operation_id="delete_extra_field", status_code=204,
-    responses=declare(ExtraFieldNotFound, ExtraFieldInUse), summary="Delete an extra field",
+    responses={
+        **declare(ExtraFieldNotFound, ExtraFieldInUse),
+        202: {"model": OperationOut, "description": "The values are dropped in the background"},
+    },
+    response_class=Response, response_model=None, summary="Delete an extra field",
 )  # fmt: skip
 async def delete_extra_field(
     caller: ContactsWrite,
     session: Session,
     field_id: int,
     drop_values: DropValues = False,  # noqa: FBT002
-) -> None:
+) -> Response:
     """Delete an extra field. While anyone has a value in it, it is a 409 that counts them, unless `drop_values=true`.
 
-    Values are removed at once, a million of them within some ten seconds. Content that names its merge tag shows the
-    tag's default from then on, and can be saved again only without it.
+    Up to 10 000 values are dropped at once (204). More are by an operation (202), and the field goes at its end.
+    Content that names its merge tag shows the tag's default from then on, and can be saved again only without it.
     """
-    await extra_fields.delete_extra_field(session, field_id=field_id, drop_values=drop_values)
+    operation = await extra_fields.delete_extra_field(session, field_id=field_id, drop_values=drop_values)
+    if operation is None:
+        return Response(status_code=204)
+    location = {"Location": f"/v1/operations/{operation.id}"}
+    return Response(show_operation(operation).model_dump_json(), 202, location, media_type="application/json")

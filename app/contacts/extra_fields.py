@@ -9,7 +9,15 @@ from app.contacts import extra_field_queries as queries
 from app.contacts.errors import ExtraFieldInUse, ExtraFieldNotFound, ExtraValuesContradict, InvalidExtraField
 from app.contacts.matching_queries import take_matching_turn
 from app.contacts.models import ExtraField, ExtraKind, ExtraOwner
+from app.platform.db import Database
 from app.platform.errors import InvalidField
+from app.platform.operations import Operation, OperationState, advance, close_operation, open_operation
+from app.platform.outbox import Job, enqueue
+
+MANY = 10_000
+"""Values that a request drops itself; a million take ten seconds."""
+PIECE = 10_000
+"""Rows that a job looks at in one transaction."""
 
 MERGE_GROUPS = {ExtraOwner.PERSON: "customer", ExtraOwner.COMPANY: "company"}
 
@@ -54,14 +62,54 @@ async def change_extra_field(session: AsyncSession, *, field_id: int, fields: Ma
     return field
 
 
-async def delete_extra_field(session: AsyncSession, *, field_id: int, drop_values: bool) -> None:
-    """Delete an extra field; its values only with `drop_values`. Raises ExtraFieldNotFound and ExtraFieldInUse."""
+async def delete_extra_field(session: AsyncSession, *, field_id: int, drop_values: bool) -> Operation | None:
+    """Delete an extra field; its values only with `drop_values`. Raises ExtraFieldNotFound and ExtraFieldInUse.
+
+    More than MANY values are dropped by a job, whose operation is returned: imports wait while rows are changed.
+    """
     field = await _lock(session, field_id)
-    if drop_values:
-        await queries.drop_values(session, owner=field.owner, name=field.name)
-    elif count := await queries.count_values(session, owner=field.owner, name=field.name):
+    count = await queries.count_values(session, owner=field.owner, name=field.name)
+    if count and not drop_values:
         raise ExtraFieldInUse(f"{count} value(s) are in {field.name}; delete them with it by drop_values=true.")
+    if count > MANY:
+        operation = await open_operation(session, kind="drop-extra-field")
+        await enqueue(session, Job.EXTRA_FIELD_DROP, field=field_id, operation=operation.id)
+        return operation
+    if count:
+        await queries.drop_values(session, owner=field.owner, name=field.name)
     await session.delete(field)
+    return None
+
+
+async def drop_with_values(database: Database, *, field_id: int, operation_id: int) -> None:
+    """Delete an extra field with its values, piece by piece, each in a transaction of its own; repeatable.
+
+    What is written into the field meanwhile goes with it at the end. A cancelled one leaves the field, and the values
+    that it did not come to.
+    """
+    after: int | None = 0
+    done = 0
+    while after is not None:
+        async with database.begin() as session:
+            field = await queries.find_extra_field(session, field_id=field_id)
+            if field is None:  # by somebody else meanwhile
+                await _close(session, operation_id, OperationState.SUCCEEDED, done)
+                return
+            await take_matching_turn(session)
+            piece = await queries.drop_piece(session, owner=field.owner, name=field.name, after=after, most=PIECE)
+            done, after = done + piece.dropped, piece.last
+            if await advance(session, operation_id=operation_id, done=done):
+                await _close(session, operation_id, OperationState.CANCELLED, done)
+                return
+    async with database.begin() as session:
+        field = await _lock(session, field_id)
+        await queries.drop_values(session, owner=field.owner, name=field.name)
+        await session.delete(field)
+        await _close(session, operation_id, OperationState.SUCCEEDED, done)
+
+
+async def _close(session: AsyncSession, operation_id: int, state: OperationState, dropped: int) -> None:
+    await close_operation(session, operation_id=operation_id, state=state, result={"dropped": dropped})
 
 
 async def merge_tags(session: AsyncSession) -> dict[str, str]:

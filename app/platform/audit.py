@@ -6,9 +6,11 @@ from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import text
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.platform.db import run
 from app.platform.tables import choice, json_field, key, moment
 
 
@@ -70,3 +72,16 @@ async def page_of_entries(
     if below is not None:
         query = query.where(col(AuditEntry.id) < below)
     return (await session.exec(query)).all()
+
+
+_FORGET = text("""
+    -- The oldest entries, where their time is over: by primary key, so that it costs little when there are none.
+    DELETE FROM audit_log WHERE id IN (
+        SELECT id FROM (SELECT id, occurred_at FROM audit_log ORDER BY id LIMIT :most) AS oldest
+        WHERE occurred_at < now() - make_interval(days => :days))
+""")
+
+
+async def forget_entries(session: AsyncSession, *, days: int, most: int) -> int:
+    """Delete at most `most` entries that are older than `days`; return how many (D79)."""
+    return int((await run(session, _FORGET, days=days, most=most)).rowcount)

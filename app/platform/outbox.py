@@ -36,6 +36,8 @@ class Job(StrEnum):
     WEBHOOK_DELIVER = "webhook.deliver"
     ADDRESS_TAKE_OUT = "address.take_out"
     CONSENT_EXPIRE = "consent.expire"
+    ERASURE_SEARCH = "erasure.search"
+    EXTRA_FIELD_DROP = "extra_field.drop"
     DOMAIN_CHECK = "sending_domain.check"
 
 

@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     )
     rate_limit_per_minute: int = Field(default=6000, ge=1, description="API requests per key and minute")
 
+    audit_days: int = Field(default=730, ge=1, description="how long entries of the audit log are kept (D79)")
+    events_days: int = Field(default=90, ge=1, description="how long events stay in the feed (D79)")
+
     require_approved_domains: bool = Field(
         default=False, description="a From domain that is not approved stops the mailing instead of warning (D6)"
     )

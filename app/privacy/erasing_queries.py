@@ -57,6 +57,20 @@ DELETE_PASTED = about("""
     DELETE FROM source_address WHERE email_key = ANY(:keys)
 """)
 
+DELETE_EXPORTS = about("""
+    -- Files of lists with one of the lines in them, also of one that is being written: its operation ends with words.
+    -- Lists that the person has left since are not known any more; their files are kept for a day. A scan of a day's.
+    WITH gone AS (
+        DELETE FROM recipient_export
+        WHERE mailing_id IN (SELECT mailing_id FROM recipient WHERE id = ANY(:lines)) RETURNING file_id, operation_id
+    ), ended AS (
+        UPDATE operation SET state = 'failed', finished_at = now(), version = version + 1,
+            error = '{"detail": "Somebody on the list was erased while it was written; ask for it again."}'
+        WHERE id IN (SELECT operation_id FROM gone) AND state IN ('waiting', 'running')
+    )
+    DELETE FROM stored_file WHERE id IN (SELECT file_id FROM gone)
+""")
+
 EMPTY_LEDGER = about("""
     -- Proof of consent is kept (articles 7 (1) and 17 (3) (e)): purpose, action, basis, wording, language and times.
     -- What was written freely goes, and the address becomes its keyed hash: whoever shows the address can be shown the
@@ -114,6 +128,7 @@ STEPS = {
     "inbound_messages": EMPTY_MESSAGES,
     "recipients": EMPTY_LINES,
     "pasted_addresses": DELETE_PASTED,
+    "exports": DELETE_EXPORTS,
     "blocked_addresses": UNBLOCK,
     "import_problems": EMPTY_PROBLEMS,
     "test_messages": EMPTY_TESTS,

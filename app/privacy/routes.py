@@ -1,6 +1,6 @@
 """`/v1/persons/{id}/export` and `/v1/persons/{id}/erase` (D78)."""
 
-from fastapi import Response
+from fastapi import Request, Response
 
 from app.platform.auth import ContactsRead, ContactsWrite
 from app.platform.errors import declare
@@ -31,13 +31,19 @@ async def export_person(caller: ContactsRead, session: Session, response: Respon
     "/erase", operation_id="erase_person", status_code=202, responses=declare(PersonUnknown), summary="Erase a person"
 )
 async def erase_person(
-    caller: ContactsWrite, session: Session, response: Response, person_id: int, body: ErasureIn
+    caller: ContactsWrite, session: Session, request: Request, response: Response, person_id: int, body: ErasureIn
 ) -> OperationOut:
-    """Erase a person for good; the operation it answers is over already. It cannot be undone.
+    """Erase a person for good; the operation it answers is over already, unless files are left to be searched.
+
+    It cannot be undone.
 
     The person goes, with everything that names one: lines of lists keep status and marks but no name and address, so
     statistics stay as they are; lines that wait are blocked; the ledger keeps what proves consent. Links that were sent
     go on working. Nothing is sent to the person's addresses again, whoever has them: `others_at_these_addresses` tells
-    how many other persons do. Deleting a person is the softer thing: lists and ledger keep their lines.
+    how many other persons do. Exports of lists with the person on them are deleted at once. Uploaded files that are
+    kept (imports that wait, or had problems) are searched for the person's addresses: those that name one are deleted,
+    and the operation's `uploads` counts them. Deleting a person is the softer thing: lists and ledger keep their lines.
     """
-    return accepted(await service.erase_person(session, person_id=person_id, reason=body.reason), response)
+    secret = request.app.state.settings.secret_key.get_secret_value()
+    erasure = await service.erase_person(session, person_id=person_id, reason=body.reason, secret=secret)
+    return accepted(erasure, response)

@@ -9,6 +9,7 @@ from app.platform.db import run
 from app.platform.operations import Operation, OperationState, close_operation, open_operation, read_operation
 from app.privacy import erasing_queries, export_queries, knowing_queries
 from app.privacy.errors import PersonUnknown
+from app.privacy.files import search_later
 from app.privacy.schemas import ErasureGround, PersonExport
 
 
@@ -34,11 +35,12 @@ async def export_person(session: AsyncSession, *, person_id: int) -> PersonExpor
     )  # fmt: skip
 
 
-async def erase_person(session: AsyncSession, *, person_id: int, reason: ErasureGround) -> Operation:
-    """Erase a person, also one who was deleted, and return the operation, which is over; raises PersonUnknown.
+async def erase_person(session: AsyncSession, *, person_id: int, reason: ErasureGround, secret: str) -> Operation:
+    """Erase a person, also one who was deleted, and return the operation; raises PersonUnknown.
 
     Links that were sent go on working (D41), statistics stay as they are, and nothing is sent to the person's addresses
-    again, whoever has them (D78).
+    again, whoever has them (D78). The operation is over, unless uploaded files are kept: then it goes on until a job
+    has searched them for the addresses, which wait for it sealed under `secret`.
     """
     known = await _find(session, person_id=person_id, lock=True)
     params = known.params()
@@ -54,7 +56,9 @@ async def erase_person(session: AsyncSession, *, person_id: int, reason: Erasure
     result = {
         "person_id": person_id, "reason": reason.value, "addresses": len(known.keys),
         "others_at_these_addresses": shared.persons,
-        "rows": {name: rows for name, rows in done.items() if name != "addresses"},
+        "rows": {name: rows for name, rows in done.items() if name != "addresses"} | {"uploads": 0},
     }  # fmt: skip
-    await close_operation(session, operation_id=operation.id, state=OperationState.SUCCEEDED, result=result)
+    addresses = sorted({word.lower() for word in (*known.emails, *known.keys) if word})
+    if not await search_later(session, operation=operation, addresses=addresses, secret=secret, result=result):
+        await close_operation(session, operation_id=operation.id, state=OperationState.SUCCEEDED, result=result)
     return await read_operation(session, operation_id=operation.id)

@@ -63,3 +63,16 @@ async def events_after(
     if types:
         query = query.where(col(Event.type).in_(types))
     return (await session.exec(query.limit(limit + 1))).all()
+
+
+_FORGET = text("""
+    -- The oldest events of the feed, where their time is over, with what is left of their deliveries: by event_seq_idx.
+    DELETE FROM event WHERE id IN (
+        SELECT id FROM (SELECT id, occurred_at FROM event WHERE seq IS NOT NULL ORDER BY seq LIMIT :most) AS oldest
+        WHERE occurred_at < now() - make_interval(days => :days))
+""")
+
+
+async def forget_events(session: AsyncSession, *, days: int, most: int) -> int:
+    """Delete at most `most` events that are older than `days`; return how many (D79)."""
+    return int((await run(session, _FORGET, days=days, most=most)).rowcount)

@@ -33,7 +33,8 @@ async def list_events(
 
     Events are committed with what they tell of and read once that is done. What an import does to persons is one
     `import.finished`; everything else has an event for each person. `fields` of `person.updated` are the names of what
-    changed. Events name ids only: read the rest from the resource.
+    changed. Events name ids only: read the rest from the resource. They are kept 90 days (`BUDSTIKKE_EVENTS_DAYS`): who
+    reads on after a longer break goes on with the oldest that is left.
     """
     feed = await service.read_feed(session, after=after, types=type, limit=limit)
     return EventsOut(items=[show_event(event) for event in feed.events], last_id=feed.last_id, more=feed.more)

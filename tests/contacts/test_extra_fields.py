@@ -2,6 +2,7 @@
 
 import pytest
 
+from app.contacts import extra_fields
 from app.contacts.extra_field_queries import count_misfits
 from app.contacts.extra_values import misfit
 from app.contacts.models import ExtraField, ExtraKind, ExtraOwner
@@ -157,6 +158,27 @@ async def test_a_field_with_values_is_deleted_only_with_them(client):
     assert refused.json()["detail"].startswith("1 value(s)")
     assert (await client.delete(path, params={"drop_values": True})).status_code == 204
     assert (await client.get(f"{PERSONS}/{person['id']}")).json()["extra"] == {}
+
+
+async def test_many_values_are_dropped_by_an_operation_and_the_field_goes_at_its_end(client, database, monkeypatch):
+    monkeypatch.setattr(extra_fields, "MANY", 3)
+    monkeypatch.setattr(extra_fields, "PIECE", 2)
+    field = await declare(client, "size")
+    path = f"/v1/extra-fields/{field['id']}"
+    for name in "abcde":
+        await client.post(PERSONS, json={"name": name, "extra": {"size": "S"}})
+    other = await declare(client, "hat")
+    await client.post(PERSONS, json={"name": "f", "extra": {"hat": "S"}})
+    answer = await client.delete(path, params={"drop_values": True})
+    assert (answer.status_code, answer.json()["kind"]) == (202, "drop-extra-field")
+    assert (await client.get(path)).status_code == 200
+    for _ in range(2):  # a job may be run again
+        await extra_fields.drop_with_values(database, field_id=field["id"], operation_id=answer.json()["id"])
+    done = (await client.get(answer.headers["Location"])).json()
+    assert (done["state"], done["result"]) == ("succeeded", {"dropped": 5})
+    assert (await client.get(path)).status_code == 404
+    extras = [person["extra"] for person in (await client.get(PERSONS)).json()["items"]]
+    assert extras == [{}] * 5 + [{other["name"]: "S"}]
 
 
 async def test_a_merge_tag_of_an_undeclared_field_is_an_error_with_line_and_column(client):

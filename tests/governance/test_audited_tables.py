@@ -12,6 +12,7 @@ NOT_AUDITED = {
     "dispatch": "the frozen plan of a send, which follows from the mailing",
     "engagement": "what readers did, kept as it came in, and hot",
     "engagement_tally": "counts",
+    "erasure_search": "what a search needs, gone with it",
     "erased_address": "written by erasure, which has an entry of its own",
     "event": "written with what is audited",
     "event_feed": "how far the feed is numbered",
