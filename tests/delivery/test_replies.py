@@ -2,7 +2,16 @@
 
 import pytest
 
-from app.delivery.replies import Outcome, Stage, asks_to_slow_down, classify, decided_here, is_hard, is_local
+from app.delivery.replies import (
+    Outcome,
+    Stage,
+    asks_to_slow_down,
+    classify,
+    decided_here,
+    is_hard,
+    is_local,
+    is_of_account,
+)
 
 A, D, R = Outcome.ACCEPTED, Outcome.DEFERRED, Outcome.REJECTED
 S, U, N = Outcome.SENDER_FAULT, Outcome.UNKNOWN, Outcome.NOT_STARTED
@@ -157,3 +166,54 @@ def test_what_was_refused_here_is_local_and_not_hard():
 )
 def test_destination_that_asks_for_less_is_heard(code, text, slow):
     assert asks_to_slow_down(classify(DOT, code, text)) is slow
+
+
+# standards.md, "Mailbox providers" and "Bounces and complaints", line by line: what each code means wherever it comes.
+STANDARDS = {
+    "SPF": (("4.7.27", "5.7.27"), S),
+    "DKIM": (("4.7.30", "5.7.30"), S),
+    "DMARC": (("4.7.31", "5.7.31", "4.7.40", "5.7.40"), S),
+    "alignment": (("4.7.32", "5.7.32"), S),
+    "unauthenticated": (("4.7.26", "5.7.26"), S),
+    "rate": (("4.7.28",), S),
+    "Microsoft's requirements": (("5.7.515",), S),
+    "sender, in general": (("5.7.0", "5.7.1", "5.7.9", "5.7.64", "5.7.606"), S),
+    "unknown address": (("5.1.0", "5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"), R),
+    "mailbox full": (("4.2.2",), D),
+    "mailbox full for good": (("5.2.2",), R),
+    "content": (("5.3.4",), R),
+    "took too long": (("4.4.7", "4.4.1", "4.3.0"), D),
+}
+
+
+@pytest.mark.parametrize("row", STANDARDS)
+def test_codes_of_the_standards_mean_what_they_say_at_every_stage(row):
+    codes, outcome = STANDARDS[row]
+    for enhanced in codes:
+        for stage in (RCPT, DATA, DOT):
+            for code in (421, 450, 451) if enhanced.startswith("4") else (550, 554):
+                result = classify(stage, code, f"{enhanced} See the postmaster's pages")
+                assert (result.outcome, result.enhanced, result.code) == (outcome, enhanced, code)
+                is_dead = enhanced in STANDARDS["unknown address"][0]
+                assert is_hard(result) == is_dead
+
+
+@pytest.mark.parametrize(
+    ("stage", "code", "text", "of_account"),
+    [
+        (CONNECT, 554, "5.7.1 no service for you", True),
+        (AUTH, 535, "5.7.8 credentials invalid", True),
+        (MAIL, 550, "5.1.8 Sender domain does not exist", True),
+        (RCPT, 530, "5.7.0 Authentication required", True),
+        (DOT, 454, "Throttling failure: Daily message quota exceeded.", True),
+        (DOT, 550, "5.4.5 Daily user sending limit exceeded", True),
+        (RCPT, 550, "5.1.90 Your message can't be sent because you've reached your daily limit for recipients", True),
+        (DOT, 550, "5.7.26 unauthenticated", False),
+        (RCPT, 550, "5.7.515 Access denied", False),
+        (RCPT, 550, "5.7.1 refused", False),
+    ],
+)
+def test_fault_of_the_account_alone_is_told_from_one_of_the_message(stage, code, text, of_account):
+    result = classify(stage, code, text)
+    assert result.outcome is S
+    assert is_of_account(result) is of_account
