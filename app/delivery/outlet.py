@@ -13,6 +13,7 @@ from app.delivery.standing import Standing
 from app.delivery.windows import boot_seconds
 
 LEAD = 25  # messages that an account may be ahead of its share; its rival is woken when it has caught up
+SLOW_OPENING_SECONDS = 2.0  # a server that drops packets is given a minute, and nobody waits for it that has others
 STALLED_SECONDS = 1.0  # who took nothing for so long (a slow server, a limit) holds nobody up
 
 
@@ -88,6 +89,8 @@ class Outlet:
     """Messages, divided by the weight."""
     took_at: float = 0.0
     slots: set[asyncio.Task[None]] = field(default_factory=set)
+    opening: dict[object, float] = field(default_factory=dict)
+    """Those that are not open yet, and since when they try."""
     open: set[SmtpConnection] = field(default_factory=set)
     most: int = 0
     """How many connections the server takes at a time, as far as it told."""
@@ -114,6 +117,11 @@ class Outlet:
             self.outlets.shut(self, result)
             return
         self.outlets.messages.settle(envelope, result)
+
+    def stuck(self) -> int:
+        """Return how many connections have been opening for so long that others should do their work."""
+        before = boot_seconds() - SLOW_OPENING_SECONDS
+        return sum(since < before for since in self.opening.values())
 
     def _has_turn(self) -> bool:
         least = self._least(boot_seconds())

@@ -15,7 +15,7 @@ from app.delivery import account_queries
 from app.delivery.outlet import Messages, Outlet
 from app.delivery.replies import Outcome, SendResult, decided_here
 from app.delivery.routing import Route, Routing
-from app.delivery.smtp.account import Pipelining
+from app.delivery.smtp.account import Pipelining, SmtpAccount
 from app.delivery.smtp.connection import open_connection
 from app.delivery.smtp.dialogue import SmtpConnection
 from app.delivery.smtp.feed import ConnectionEnd, EndReason
@@ -188,7 +188,8 @@ class Outlets:
         _raise_failures(self.tasks())
         for outlet in self._all:
             outlet.slots = {slot for slot in outlet.slots if not slot.done()}
-        wanted = -(-waiting // TASKS_PER_CONNECTION) - len(self.tasks())
+        stuck = sum(outlet.stuck() for outlet in self._all) if len(self._all) > 1 else 0
+        wanted = -(-waiting // TASKS_PER_CONNECTION) - len(self.tasks()) + stuck
         while wanted > 0 and (fitting := [outlet for outlet in self._all if self._takes_more(outlet)]):
             outlet = min(fitting, key=_fullness)
             outlet.slots.add(asyncio.create_task(self._keep_open(outlet)))
@@ -196,7 +197,7 @@ class Outlets:
 
     def _takes_more(self, outlet: Outlet) -> bool:
         busy = len(outlet.slots)
-        if outlet.fault is not None or busy >= outlet.account.connections:
+        if outlet.fault is not None or busy >= outlet.account.connections or outlet.stuck():
             return False
         if boot_seconds() < outlet.most_until and busy >= outlet.most:
             return False
@@ -227,7 +228,7 @@ class Outlets:
         while self.messages.waiting and not self.messages.is_closed and outlet.fault is None:
             failures = outlet.standing.failures
             smtp = replace(outlet.account.smtp, pipelining=outlet.standing.level(outlet.account.smtp.pipelining))
-            opened = await open_connection(smtp, outlet)
+            opened = await self._open(outlet, smtp)
             if isinstance(opened, SendResult):
                 if outlet.open:  # the server takes no more than it has
                     outlet.most, outlet.most_until = len(outlet.open), boot_seconds() + FULL_HOUSE_SECONDS
@@ -247,6 +248,14 @@ class Outlets:
                 self._note_failure(outlet, end.reply or decided_here(Outcome.DEFERRED, end.text))
                 return
             await asyncio.sleep(RETRY_SECONDS)
+
+    async def _open(self, outlet: Outlet, smtp: SmtpAccount) -> SmtpConnection | SendResult:
+        mark = object()
+        outlet.opening[mark] = boot_seconds()
+        try:
+            return await open_connection(smtp, outlet)
+        finally:
+            del outlet.opening[mark]
 
     def _keep_out(self, outlet: Outlet, result: SendResult) -> None:
         if result.outcome is Outcome.SENDER_FAULT:

@@ -10,6 +10,8 @@ from app.delivery.smtp.connection import open_connection
 from app.delivery.smtp.feed import Envelope
 from app.delivery.standing import Standings
 
+HURRIED_SECONDS = 10.0  # to connect, where another account can be tried
+
 
 @dataclass(slots=True)
 class _One:
@@ -41,12 +43,15 @@ async def send_one(
     It goes over the accounts of its From domain, by weight; one that fails leaves it to the next.
     """
     result = routing.nobody(domain)
-    for account in _in_turn(routing.of(routing.route(domain)), standings):
+    accounts = _in_turn(routing.of(routing.route(domain)), standings)
+    for account in accounts:
         if account.fault is not None:
             result = account.fault
             continue
         standing = standings.of(account.id)
         smtp = replace(account.smtp, max_messages=1, pipelining=standing.level(account.smtp.pipelining))
+        if account is not accounts[-1]:
+            smtp = replace(smtp, timeouts=replace(smtp.timeouts, connect=min(smtp.timeouts.connect, HURRIED_SECONDS)))
         feed = _One(Envelope(key=None, sender=sender, recipient=recipient), message)
         connection = await open_connection(smtp, feed)
         if isinstance(connection, SendResult):

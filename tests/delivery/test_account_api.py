@@ -160,6 +160,15 @@ async def test_trying_an_account_that_leads_nowhere_says_so(client, changes, wor
     assert seen["is_private"] == (account["host"] == "127.0.0.1")
 
 
+async def test_trying_an_account_under_a_key_is_done_once(client):
+    async with SmtpServer() as server:
+        account = await add_for(client, server)
+        path, key = f"/v1/sending-accounts/{account['id']}/test", {"Idempotency-Key": "once"}
+        first, second = [await client.post(path, headers=key) for _ in range(2)]
+        assert (first.json()["ok"], server.connections) == (True, 1)
+        assert (second.json(), second.headers["Idempotency-Replayed"]) == (first.json(), "true")
+
+
 async def test_account_that_failed_shows_it_until_it_is_changed_or_passes_a_test(client, session):
     async with SmtpServer() as server:
         account = await add_for(client, server)

@@ -121,6 +121,15 @@ async def test_share_of_an_account_that_fails_goes_to_the_others(of, script):
         assert mailing.troubles in ([], [None])
 
 
+async def test_account_whose_server_does_not_answer_holds_a_small_mailing_up_for_seconds_only(of):
+    async with of(20) as mailing, AsyncExitStack() as stack:
+        silent, good = await served(stack, "connect *: stall", "")
+        accounts = [account(silent, 1, weight=1000, timeouts=replace(PATIENT, connect=60)), account(good, 2)]
+        async with asyncio.timeout(8):
+            await mailing.send(good, routing=Routing(accounts))
+        assert len(good.ledger) == 20
+
+
 async def test_account_that_breaks_in_the_middle_loses_and_repeats_nothing(of):
     async with of(600) as mailing, AsyncExitStack() as stack:
         first, second = await served(stack, "", "")
