@@ -9,7 +9,6 @@ import email.policy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from email.message import EmailMessage
-from email.utils import parseaddr
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Self
@@ -19,7 +18,7 @@ from app.content.attached import FilePlace, Tail, tail_size
 from app.content.encoding import encode_value
 from app.content.headers import UnsendableError
 from app.content.links import TrackedLink, value_of
-from app.content.merge_tags import Parts, is_empty, parse, unparse
+from app.content.merge_tags import Contact, Parts, is_empty, parse_stored, unparse
 from app.content.pieces import TokenKind, Value
 
 FIELDS = ("to", "subject", "date", "message_id", "from", "reply_to", "pixel")
@@ -58,7 +57,6 @@ class RecipientData:
 
     `values` are by tag name; `tokens` are 32 characters each, in the order of `CompiledMessage.token_slots`.
     `message_id` has its angle brackets; `date` is in the form of RFC 5322 §3.3; both are trusted to be well-formed.
-    `reply_to` is set where the rule for replies depends on the recipient (D5).
     """
 
     values: Mapping[str, str]
@@ -67,7 +65,6 @@ class RecipientData:
     message_id: str
     date: str
     tokens: Sequence[str]
-    reply_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +99,16 @@ class CompiledMessage:
     mailing's own tags without value and default. `pixel` is the markup before and after the token. `size` is in octets
     as sent, without attachments. `plain` has the links as they were written, for recipients whose clicks are not
     tracked (D43); None if no link differs. `tail` is what follows the HTML where files are attached.
+
+    `sender` and `reply_to` are (name, address). With `sender_contact` or `reply_contact` they are only what stands in
+    where a recipient has no such contact that can be used (D5).
     """
 
     subject: Parts
     sender: tuple[str, str]
-    recipient_sender: bool
-    reply_to: str | None
+    sender_contact: Contact | None
+    reply_to: tuple[str, str] | None
+    reply_contact: Contact | None
     token_slots: tuple[TokenSlot, ...]
     value_slots: tuple[Value, ...]
     links: tuple[TrackedLink, ...]
@@ -145,8 +146,8 @@ class CompiledMessage:
             self._subject_line(values),
             data.date,
             data.message_id,
-            self._from_line(values),
-            _reply_to_line(data.reply_to or self.reply_to),
+            _mailbox("From", *self.sender_for(values)) if self.sender_contact else "",
+            self._reply_to_line(values),
             self._pixel(data.tokens) if opens else "",
         ]
         for slot in self.value_slots:
@@ -164,13 +165,23 @@ class CompiledMessage:
             raise OversizedValueError("the subject", len(line))
         return headers.text("Subject", line)
 
-    def _from_line(self, values: Mapping[str, str]) -> str:
-        if not self.recipient_sender:
-            return ""
+    def sender_for(self, values: Mapping[str, str]) -> tuple[str, str]:
+        """Return name and address that a recipient's message is from (D5); a contact without a name has the sender's.
+
+        What `sender.name` and `sender.email` show is the same.
+        """
         name, address = self.sender
-        if given := values.get("sender.email"):
-            name, address = values.get("sender.name", ""), given
-        return headers.mailbox("From", name, address)
+        if self.sender_contact is None:
+            return self.sender
+        own_name, own_address = _contact(values, self.sender_contact)
+        return (own_name or name, own_address) if own_address else (name, address)
+
+    def _reply_to_line(self, values: Mapping[str, str]) -> str:
+        reply_to = self.reply_to
+        if self.reply_contact:
+            own = _contact(values, self.reply_contact)
+            reply_to = own if own[1] else reply_to
+        return _mailbox("Reply-To", *reply_to) if reply_to else ""
 
     def _pixel(self, tokens: Sequence[str]) -> str:
         if self.pixel is None:
@@ -184,8 +195,9 @@ class CompiledMessage:
             "format": FORMAT,
             "subject": unparse(self.subject),
             "sender": self.sender,
-            "recipient_sender": self.recipient_sender,
+            "sender_contact": self.sender_contact,
             "reply_to": self.reply_to,
+            "reply_contact": self.reply_contact,
             "token_slots": [[slot.kind, slot.position] for slot in self.token_slots],
             "value_slots": [[slot.tag, slot.default, slot.mode] for slot in self.value_slots],
             "links": [[link.position, link.target, link.written] for link in self.links],
@@ -205,10 +217,11 @@ class CompiledMessage:
         if stored.get("format") != FORMAT:
             raise ValueError(f"a compiled message of format {FORMAT} is needed, not {stored.get('format')}")
         return cls(
-            subject=parse(stored["subject"], where="subject").parts,
+            subject=parse_stored(stored["subject"], where="subject"),
             sender=(stored["sender"][0], stored["sender"][1]),
-            recipient_sender=stored["recipient_sender"],
-            reply_to=stored["reply_to"],
+            sender_contact=stored.get("sender_contact"),
+            reply_to=_stored_mailbox(stored["reply_to"]),
+            reply_contact=stored.get("reply_contact"),
             token_slots=tuple(TokenSlot(*slot) for slot in stored["token_slots"]),
             value_slots=tuple(Value(*slot) for slot in stored["value_slots"]),
             links=tuple(TrackedLink(*link) for link in stored["links"]),
@@ -228,9 +241,18 @@ def _joint(stored: Sequence[Sequence[Any]]) -> Joint:
     return Joint(tuple(texts), tuple(places))
 
 
-@lru_cache(maxsize=256)
-def _reply_to_line(reply_to: str | None) -> str:
-    return headers.mailbox("Reply-To", *parseaddr(reply_to)) if reply_to else ""
+def _stored_mailbox(stored: Sequence[str] | str | None) -> tuple[str, str] | None:
+    if isinstance(stored, str):  # a bare address, of a dispatch made when replies had no rules
+        return "", stored
+    return (stored[0], stored[1]) if stored else None
+
+
+_mailbox = lru_cache(maxsize=1024)(headers.mailbox)  # for senders, of whom there are few
+
+
+def _contact(values: Mapping[str, str], contact: Contact) -> tuple[str, str]:
+    name, address = values.get(f"{contact}.name", ""), values.get(f"{contact}.email", "")
+    return "" if is_empty(name) else name, address
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from app.content.encoding import lay_out
 from app.content.filling import SPECIAL_LINKS, Filling
 from app.content.html_part import Document, html_pieces, misplaced_tags, read_document
 from app.content.links import LinkRules
-from app.content.merge_tags import Hole, MergeTagError, Parsed, Parts, TagFault, is_empty, parse_leniently
+from app.content.merge_tags import Contact, Hole, MergeTagError, Parsed, Parts, TagFault, is_empty, parse_leniently
 from app.content.mime import HeaderPlace, Item, message_body
 from app.content.pieces import TOKEN_WIDTH, Piece, Pixel, Token, TokenKind, Value
 from app.content.text_part import derived_pieces, written_pieces
@@ -31,8 +31,9 @@ class MessageSource:
     `text` None or blank derives the text part from the HTML. `values` are the mailing's own merge values by tag
     (`mailing.name`, `mailing.date`, `project.name` …); subject and sender need not be among them. `extra_tags` are the
     extra-field tags that exist; None accepts any. `marketing` adds the headers of RFC 8058; its mailto needs
-    `unsubscribe_email`. `recipient_sender`: From comes from the recipient's `sender.name` and `sender.email` values,
-    otherwise from `from_name`, `from_email` (D5). `headers` are further ones, in printable ASCII.
+    `unsubscribe_email`. `sender_contact`: From is this contact of the recipient where it can be used, otherwise
+    `from_name`, `from_email`; `reply_contact` the same for Reply-To, otherwise `reply_to_name`, `reply_to`, which may
+    be none (D5). `headers` are further ones, in printable ASCII.
     """
 
     subject: str
@@ -40,6 +41,7 @@ class MessageSource:
     text: str | None
     from_name: str
     from_email: str
+    reply_to_name: str = ""
     reply_to: str | None = None
     language: str | None = None
     marketing: bool = True
@@ -47,7 +49,8 @@ class MessageSource:
     feedback_id: str | None = None
     unsubscribe_email: str | None = None
     auto_submitted: bool = False
-    recipient_sender: bool = False
+    sender_contact: Contact | None = None
+    reply_contact: Contact | None = None
     track_opens: bool = True
     track_all_links: bool = True
     library_targets: frozenset[str] = frozenset()
@@ -85,7 +88,7 @@ def compile_message(source: MessageSource, *, public_url: str) -> CompiledMessag
     that cannot be written.
     """
     subject, body, text = _read_source(source)
-    filling = Filling(public_url.rstrip("/"), _mailing_values(source, subject), source.recipient_sender)
+    filling = Filling(public_url.rstrip("/"), _mailing_values(source, subject), source.sender_contact)
     rules = LinkRules(source.track_all_links, source.library_targets, source.utm_source, source.utm_campaign)
     content = _Content(subject, read_document(body, rules, filling), text)
     if faults := misplaced_tags(content.document):
@@ -140,12 +143,13 @@ def _assemble(source: MessageSource, content: _Content, filling: Filling) -> Com
         )
     slots = _Slots.of([*head, *bodies[True], *bodies[False]], content.document, pixel=source.track_opens)
     with_tracking, plain = (slots.joint([*head, *bodies[variant]]) for variant in (True, False))
-    tags, undefaulted, missing = _tags_used(content, filling)
+    tags, undefaulted, missing = _tags_used(content, filling, reply_contact=source.reply_contact)
     return CompiledMessage(
         subject=subject if _varies(subject) else (),
         sender=(source.from_name, source.from_email),
-        recipient_sender=source.recipient_sender,
-        reply_to=source.reply_to,
+        sender_contact=source.sender_contact,
+        reply_to=(source.reply_to_name, source.reply_to) if source.reply_to else None,
+        reply_contact=source.reply_contact,
         token_slots=slots.tokens,
         value_slots=slots.values,
         links=content.document.tracked,
@@ -168,9 +172,12 @@ def _text(content: _Content, filling: Filling, *, tracked: bool) -> list[Piece]:
 
 def _head(source: MessageSource, subject: Parts, filling: Filling) -> list[Item]:
     """Give the header section but for Content-Type. Raises HeaderError, UnsendableAddressError."""
-    sender = headers.mailbox("From", source.from_name, source.from_email)  # checked even if it is only the fallback
+    # Both are checked even if they only stand in for the recipients' contacts.
+    sender = headers.mailbox("From", source.from_name, source.from_email)
+    if source.reply_to:
+        headers.mailbox("Reply-To", source.reply_to_name, source.reply_to)
     lines: list[Item] = ["Date: ", HeaderPlace("date"), "\r\n"]
-    lines += [HeaderPlace("from") if source.recipient_sender else sender, HeaderPlace("to"), HeaderPlace("reply_to")]
+    lines += [HeaderPlace("from") if source.sender_contact else sender, HeaderPlace("to"), HeaderPlace("reply_to")]
     lines += ["Message-ID: ", HeaderPlace("message_id"), "\r\n"]
     lines += [HeaderPlace("subject") if _varies(subject) else headers.text("Subject", "".join(map(str, subject)))]
     if source.marketing:
@@ -200,9 +207,15 @@ def _pixel(filling: Filling) -> tuple[str, str]:
     return str(start), f"{end}=\r\n"
 
 
-def _tags_used(content: _Content, filling: Filling) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
-    """Name the recipient's tags, those of them without a default somewhere, and the mailing's that are empty."""
-    tags = {"sender.name", "sender.email"} if filling.recipient_sender else set()
+def _tags_used(
+    content: _Content, filling: Filling, *, reply_contact: Contact | None
+) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """Name the recipient's tags, those of them without a default somewhere, and the mailing's that are empty.
+
+    Name and address of contacts that From or Reply-To is taken from are among them.
+    """
+    contacts = {contact for contact in (filling.sender_contact, reply_contact) if contact}
+    tags = {f"{contact}.{field}" for contact in contacts for field in ("name", "email")}
     undefaulted: set[str] = set()
     missing: set[str] = set()
     for hole in content.holes:

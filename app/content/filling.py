@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.content.encoding import escape
-from app.content.merge_tags import Hole, Part, Parts, group_of, is_empty, joined
+from app.content.merge_tags import Contact, Hole, Part, Parts, group_of, is_empty, joined
 from app.content.pieces import Mode, Piece, Token, TokenKind, Value
 
 RECIPIENT_GROUPS = frozenset({"customer", "company"})
@@ -24,24 +24,27 @@ class Filling:
     """What is known when a message is compiled.
 
     `public_url` has no slash at its end. `values` are the mailing's own, as parts, since a subject may have a
-    recipient's merge tags in it. `recipient_sender`: who the message is from depends on the recipient (D5).
+    recipient's merge tags in it. `sender_contact`: the message is from this contact of the recipient, if it has one
+    that can be used (D5).
     """
 
     public_url: str
     values: Mapping[str, Parts]
-    recipient_sender: bool
+    sender_contact: Contact | None
 
     def expand(self, hole: Hole) -> Parts:
         """Give what a hole stands for: literals where the mailing knows, the hole itself where the recipient does.
 
-        `mailing.*`, `project.*` and (mostly) `sender.*` are the mailing's; without a value the default holds.
+        `mailing.*`, `project.*` and (mostly) `sender.*` are the mailing's; without a value the default holds. Where
+        the sender is the recipient's contact, the mailing's own sender is what stands in for it.
         """
         if group_of(hole.tag) in RECIPIENT_GROUPS or hole.tag in SPECIAL_LINKS:
             return (hole,)
         parts = self.values.get(hole.tag, ())
-        if self.recipient_sender and group_of(hole.tag) == "sender":
+        if self.sender_contact and group_of(hole.tag) == "sender":
             fallback = "".join(part for part in parts if isinstance(part, str))
-            return (Hole(hole.tag, hole.default or fallback),)
+            tag = hole.tag.replace("sender", self.sender_contact, 1)
+            return (Hole(tag, hole.default if is_empty(fallback) else fallback),)
         if all(isinstance(part, str) and is_empty(part) for part in parts):
             return (hole.default,) if hole.default else ()
         return parts

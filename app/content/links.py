@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from app.content.encoding import escape
 from app.content.markup import Attribute, StartTag, decode_attribute
-from app.content.merge_tags import Hole, Parsed, Parts, between, is_empty, joined, parse, unparse
+from app.content.merge_tags import Hole, Parsed, Parts, between, is_empty, joined, parse_stored, unparse
 
 ANALYTICS_MEDIUM = "email"  # fixed (D9)
 
@@ -123,7 +123,7 @@ def _split_at_fragment(parts: Parts) -> tuple[Parts, Parts]:
 
 @lru_cache(maxsize=4096)
 def _target_parts(template: str) -> Parts:
-    return parse(template, where="link target").parts
+    return parse_stored(template, where="link target")
 
 
 def fill_target(template: str, values: Mapping[str, str]) -> str:

@@ -16,11 +16,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import attrgetter
+from typing import Literal, get_args
 
 MAX_FAULTS = 100
 """A hostile megabyte may hold 300 000 faults; nobody reads more than this many."""
 
 LITERAL_BRACKETS = '[["[["]]'
+
+_MAILBOX = ("name", "email")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,14 @@ CATALOGUE: tuple[Tag, ...] = (
 )
 
 KNOWN_TAGS: frozenset[str] = frozenset(tag.name for tag in CATALOGUE if not tag.name.endswith("<field>"))
+
+Contact = Literal["our_contact", "support_contact"]
+
+CONTACT_TAGS: frozenset[str] = frozenset(f"{contact}.{field}" for contact in get_args(Contact) for field in _MAILBOX)
+"""What `sender.name` and `sender.email` become where the sender is the recipient's own contact (D5): nothing to write
+in content, but subjects and targets are stored with them."""
+
+_STORED_TAGS = KNOWN_TAGS | CONTACT_TAGS
 _FAMILIES = tuple(tag.name.removesuffix("<field>") for tag in CATALOGUE if tag.name.endswith("<field>"))
 
 
@@ -210,8 +221,21 @@ def parse(text: str, *, where: str, html: bool = False, extra_tags: Collection[s
     return parsed
 
 
+def parse_stored(text: str, *, where: str) -> Parts:
+    """Read a text that `unparse` wrote; a recipient's own contact may be among its tags."""
+    parsed, faults = parse_leniently(text, where=where, known=_STORED_TAGS)
+    if faults:
+        raise MergeTagError(faults)
+    return parsed.parts
+
+
 def parse_leniently(
-    text: str, *, where: str, html: bool = False, extra_tags: Collection[str] | None = None
+    text: str,
+    *,
+    where: str,
+    html: bool = False,
+    extra_tags: Collection[str] | None = None,
+    known: frozenset[str] = KNOWN_TAGS,
 ) -> tuple[Parsed, tuple[TagFault, ...]]:
     """Read the merge tags of a text as `parse` does, and give its faults too; a malformed tag is read as text."""
     pattern = _IN_HTML if html else _IN_TEXT
@@ -229,7 +253,8 @@ def parse_leniently(
             position = start + (len(written) if written.endswith("]]") else 2)
             continue
         position = match.end()
-        problem = _unknown(match["name"], extra_tags) if match["name"] else None
+        name = match["name"]
+        problem = _unknown(name, extra_tags) if name and name not in known else None
         if problem:
             faults.append(TagFault(where, line, column, match[0][:80], problem))
         spans.append(Span(start, match.end(), line, column, _content(match, html=html)))
@@ -270,8 +295,6 @@ def _malformed(text: str, start: int) -> tuple[str, str]:
 
 
 def _unknown(name: str, extra_tags: Collection[str] | None) -> str | None:
-    if name in KNOWN_TAGS:
-        return None
     family = next((family for family in _FAMILIES if name.startswith(family) and len(name) > len(family)), None)
     if family and (extra_tags is None or name in extra_tags):
         return None

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
+from app.content.headers import ADDRESS_LIMIT
+
 
 class Keeper(StrEnum):
     """The table that a tag's value is in.
@@ -33,6 +35,26 @@ COLUMNS: Mapping[str, tuple[Keeper, str]] = {
 
 EXTRAS: Mapping[str, Keeper] = {"customer.extra.": Keeper.PERSON, "company.extra.": Keeper.COMPANY}
 """What tags of extra fields begin with, to whose `extra` they are in."""
+
+# Addresses that no header can carry (content.headers) are valid ones whose local part is outside ASCII.
+_ATOM = "[A-Za-z0-9!#$%&''*+/=?^_`{|}~-]+"
+
+
+def is_usable(contact: str) -> str:
+    """Return the SQL of whether a person `p` has a contact that mail may be from (D5).
+
+    Its address can stand in a header, and its domain is an approved sending domain. Those are read once a statement.
+    """
+    return (
+        f"(split_part(p.{contact}_email, '@', 2) = ANY (ARRAY(SELECT domain FROM sending_domain WHERE approved))"
+        f" AND p.{contact}_email ~ '^{_ATOM}([.]{_ATOM})*@' AND length(p.{contact}_email) <= {ADDRESS_LIMIT})"
+    )
+
+
+def contact_value(tag: str) -> str:
+    """Return the SQL of one of `CONTACT_TAGS`: null for name and address alike unless the contact can be used."""
+    contact, field = tag.split(".")
+    return f"CASE WHEN {is_usable(contact)} THEN p.{contact}_{field} END"
 
 
 def needs_company(tags: Iterable[str]) -> bool:

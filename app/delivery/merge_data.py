@@ -6,7 +6,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import TextClause, text
 
-from app.content.tag_columns import COLUMNS, EXTRAS, Keeper, needs_company
+from app.content.merge_tags import CONTACT_TAGS
+from app.content.tag_columns import COLUMNS, EXTRAS, Keeper, contact_value, needs_company
 
 _ROWS = {Keeper.RECIPIENT: "r", Keeper.PERSON: "p", Keeper.COMPANY: "c"}
 
@@ -53,6 +54,8 @@ def value_of_tag(tag: str, parameter: str) -> tuple[str, str | None]:
     if tag in COLUMNS:
         keeper, column = COLUMNS[tag]
         return f"{_ROWS[keeper]}.{column}", None
+    if tag in CONTACT_TAGS:
+        return contact_value(tag), None
     for prefix, keeper in EXTRAS.items():
         if tag.startswith(prefix):
             return f"{_ROWS[keeper]}.extra ->> :{parameter}", tag.removeprefix(prefix)

@@ -2,6 +2,7 @@ import base64
 import json
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from app.content.attached import Attachment, Base64Lines, encoded_size
 from app.content.compiled import CompiledMessage, TokenSlot, empty_tags, preview
 from app.content.headers import HeaderError, UnsendableAddressError
+from app.content.links import fill_target
 from app.content.merge_tags import MergeTagError
 from tests.content.messages import PUBLIC_URL, compiled, parsed, recipient, token, whole
 
@@ -64,7 +66,8 @@ def test_marketing_mail_has_the_headers_bulk_mail_needs():
         list_id="Nyhetsbrev ø <news.example.com>",
         feedback_id="m7:news:acme:bud",
         unsubscribe_email="off@example.com",
-        reply_to='"Åse" <aase@example.com>',
+        reply_to_name="Åse",
+        reply_to="aase@example.com",
         language="nb",
         headers=(("X-Mailing", "7"),),
     )
@@ -114,15 +117,48 @@ def test_a_domain_is_sent_in_its_ascii_form():
     )
 
 
-def test_the_sender_may_depend_on_the_recipient():
-    message = compiled("<p>[[sender.name]]</p>", recipient_sender=True)
-    assert message.tags == {"sender.name", "sender.email"}
-    given = recipient(message, {"sender.name": "Ola", "sender.email": "ola@example.com"}, reply_to="re@example.com")
-    mail = parsed(message.render(given))
-    assert (mail["From"], mail["Reply-To"]) == ("Ola <ola@example.com>", "re@example.com")
-    assert "<p>Ola</p>" in preview(message, given).html
-    assert parsed(message.render(recipient(message)))["From"] == "Sender <sender@example.com>"
-    assert "<p>Sender</p>" in preview(message, recipient(message)).html
+def test_the_sender_may_be_the_recipients_own_contact():
+    """D5: header, tags in subject and text, and targets of links tell the same sender."""
+    html = '<a href="https://x.example/?by=[[sender.email]]">[[sender.name|default("us")]]</a>'
+    message = compiled(
+        html, subject="From [[sender.name]]", sender_contact="our_contact", reply_contact="support_contact",
+        reply_to="re@example.com",
+    )  # fmt: skip
+    message = CompiledMessage.from_dict(json.loads(json.dumps(message.to_dict())))
+    contacts = {f"{contact}.{field}" for contact in ("our_contact", "support_contact") for field in ("name", "email")}
+    assert (message.tags, message.undefaulted) == (contacts, set())
+
+    def seen(**values):
+        given = recipient(message, {tag.replace("_contact_", "_contact."): value for tag, value in values.items()})
+        mail = parsed(message.render(given))
+        assert mail["Subject"] == f"From {mail['From'].addresses[0].display_name}"
+        assert f">{mail['From'].addresses[0].display_name}</a>" in preview(message, given).html
+        target = fill_target(message.links[0].target, given.values)
+        assert target == f"https://x.example/?by={quote(mail['From'].addresses[0].addr_spec, safe='')}"
+        return mail["From"], mail["Reply-To"]
+
+    both = {"our_contact_email": "ola@example.com", "support_contact_email": "help@example.com"}
+    assert seen(our_contact_name="Ola", **both) == ("Ola <ola@example.com>", "help@example.com")
+    assert seen(our_contact_name=" ", **both) == ("Sender <ola@example.com>", "help@example.com")
+    assert seen() == ("Sender <sender@example.com>", "re@example.com")
+    assert seen(our_contact_email=both["our_contact_email"]) == ("Sender <ola@example.com>", "re@example.com")
+    named = seen(support_contact_name='Siv\r\nBcc: x@y.example "', **both)
+    assert named == ("Sender <ola@example.com>", '"Siv Bcc: x@y.example \\"" <help@example.com>')
+
+
+def test_replies_without_a_rule_of_their_own_have_no_header():
+    message = compiled(reply_contact="our_contact")
+    assert parsed(message.render(recipient(message)))["Reply-To"] is None
+
+
+def test_an_address_for_replies_that_no_header_can_carry_is_no_fault_of_the_recipients():
+    with pytest.raises(UnsendableAddressError, match="Reply-To"):
+        compiled(reply_to="åse@example.com")
+
+
+def test_contacts_are_no_tags_to_write():
+    with pytest.raises(MergeTagError, match="there is no tag our_contact.name"):
+        compiled("<p>[[our_contact.name]]</p>")
 
 
 def test_the_mailings_own_values_are_filled_when_it_is_compiled():
