@@ -257,8 +257,10 @@ def _contact(values: Mapping[str, str], contact: Contact) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What one recipient sees (D14); line breaks are line feeds."""
+    """What one recipient sees (D14); line breaks are line feeds, `sender` and `reply_to` as their headers have them."""
 
+    sender: str
+    reply_to: str | None
     subject: str
     html: str
     text: str
@@ -268,7 +270,14 @@ def preview(compiled: CompiledMessage, data: RecipientData, *, clicks: bool = Tr
     """Decode the very bytes the recipient would get, so that a preview cannot differ from them (D14)."""
     rendered = compiled.render(data, clicks=clicks, opens=opens)
     message = email.message_from_bytes(rendered, policy=email.policy.default)
-    return Preview(str(message["Subject"]), _content(message, "html"), _content(message, "plain"))
+    sender, reply_to = str(message["From"]), message["Reply-To"]
+    return Preview(
+        sender=sender,
+        reply_to=None if reply_to is None else str(reply_to),
+        subject=str(message["Subject"]),
+        html=_content(message, "html"),
+        text=_content(message, "plain"),
+    )
 
 
 def _content(message: EmailMessage, kind: str) -> str:

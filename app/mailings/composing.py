@@ -22,6 +22,8 @@ from app.mailings.attachment_queries import list_attachments
 from app.mailings.errors import NotReady
 from app.mailings.models import Mailing
 from app.mailings.schemas import PreviewOut
+from app.mailings.senders import contact_of
+from app.platform.clock import now
 from app.platform.errors import InvalidField
 from app.platform.settings import Settings
 from app.platform.tokens import TokenKey
@@ -52,7 +54,10 @@ async def source_of(
         text=mailing.text,
         from_name=mailing.from_name,
         from_email=mailing.from_email,
+        sender_contact=contact_of(mailing.from_rule),
+        reply_to_name=mailing.reply_to_name,
         reply_to=mailing.reply_to,
+        reply_contact=contact_of(mailing.reply_to_rule),
         language=mailing.language,
         list_id=f"{kind.name} <{identifier}>" if kind else identifier,
         feedback_id=f"{mailing.id}:{kind.id if kind else 0}:{mailing.type.value}:{settings.sender_id}",
@@ -63,7 +68,7 @@ async def source_of(
         utm_campaign=mailing.utm_campaign,
         values={
             "mailing.name": mailing.name,
-            "mailing.date": f"{mailing.created_at:%Y-%m-%d}",
+            "mailing.date": f"{now():%Y-%m-%d}",  # previews show today's; freezing keeps that of the send
             **await _project_values(session, mailing),
         },
         attachments=await _attachments(session, mailing),
@@ -150,7 +155,10 @@ async def preview_mailing(
     except UnsendableError as error:
         raise NotReady(f"Recipient {row.id} cannot get this message: {error}.") from error
     size = len(plan.render(row, plan.tags, as_recipient=NOBODY)) + plan.compiled.tail_size
-    return PreviewOut(recipient_id=row.id, subject=shown.subject, html=shown.html, text=shown.text, size=size)
+    return PreviewOut(
+        recipient_id=row.id, sender=shown.sender, reply_to=shown.reply_to, subject=shown.subject, html=shown.html,
+        text=shown.text, size=size,
+    )  # fmt: skip
 
 
 async def render_test(

@@ -32,6 +32,23 @@ class MailingState(StrEnum):
     FAILED = "failed"
 
 
+class FromRule(StrEnum):
+    """Who a mailing is from (D5): always the one address, or a contact of the recipient's, otherwise that address."""
+
+    ALWAYS = "always"
+    OUR_CONTACT = "our_contact"
+    SUPPORT_CONTACT = "support_contact"
+
+
+class ReplyToRule(StrEnum):
+    """Who gets the replies (D5): the sender, always one address, or a contact of the recipient's."""
+
+    USE_FROM = "use_from"
+    ALWAYS = "always"
+    OUR_CONTACT = "our_contact"
+    SUPPORT_CONTACT = "support_contact"
+
+
 class UnconfirmedPolicy(StrEnum):
     """What happens to messages whose final reply was never seen (D34)."""
 
@@ -52,9 +69,12 @@ class Mailing(Row, table=True):
     state: MailingState = choice(MailingState, name="state", default=MailingState.DRAFT)
     state_reason: str | None = Field(default=None, description="why it stopped or failed: the server's words, or who")
     subject: str = ""
+    from_rule: FromRule = choice(FromRule, name="from_rule", default=FromRule.ALWAYS)
     from_name: str = ""
-    from_email: str = ""
-    reply_to: str | None = None
+    from_email: str = Field(default="", description="the one address, or what stands in where a contact cannot be used")
+    reply_to_rule: ReplyToRule = choice(ReplyToRule, name="reply_to_rule", default=ReplyToRule.USE_FROM)
+    reply_to_name: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    reply_to: str | None = Field(default=None, description="as `from_email`; null stands for the sender")
     language: str = Field(default="en", sa_column_kwargs={"server_default": "en"})
     folder_id: int | None = reference("folder.id", on_delete="SET NULL", nullable=True)
     selection_id: int | None = reference("selection.id", on_delete="SET NULL", nullable=True)

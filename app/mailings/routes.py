@@ -124,7 +124,7 @@ async def copy_mailing(caller: MailingsWrite, session: Session, mailing_id: int,
 
     Its associated selection or project comes along with its members; other sources and their recipients do not.
     """
-    return tagged(await service.copy_mailing(session, mailing_id=mailing_id), response)
+    return tagged(await service.copy_mailing(session, mailing_id=mailing_id, caller=caller.name), response)
 
 
 @routes.get(

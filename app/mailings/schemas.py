@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSc
 
 from app.contacts.addresses import InvalidEmail, normalise_email
 from app.content.schemas import Content, Key, Name, Subject
-from app.mailings.models import MailingState, MailingType, UnconfirmedPolicy
+from app.mailings.models import FromRule, MailingState, MailingType, ReplyToRule, UnconfirmedPolicy
 from app.recipients.schemas import ListCounts
 
 Header = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\r\n\x00]*$")]
@@ -34,9 +34,29 @@ class Setup(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Name
-    from_name: Header = ""
-    from_email: Annotated[str, StringConstraints(max_length=254)] = ""
-    reply_to: Annotated[str, StringConstraints(max_length=254)] | None = None
+    from_rule: FromRule = Field(
+        default=FromRule.ALWAYS,
+        description=(
+            "`our_contact` and `support_contact`: from the recipient's own contact where it has one whose domain is an "
+            "approved sending domain, otherwise from `from_email` (D5)"
+        ),
+    )
+    from_name: Header = Field(default="", description="Also shown for a contact that has no name")
+    from_email: Annotated[str, StringConstraints(max_length=254)] = Field(
+        default="", description="The address it is from; with a contact's rule, what stands in for it"
+    )
+    reply_to_rule: ReplyToRule | None = Field(
+        default=None,
+        description=(
+            "Who gets the replies, as for `from_rule`, or `use_from`: the sender. "
+            "null: `always` where there is a `reply_to`, else `use_from`"
+        ),
+    )
+    reply_to_name: Header = ""
+    reply_to: Annotated[str, StringConstraints(max_length=254)] | None = Field(
+        default=None,
+        description="The address for replies; with a contact's rule, what stands in for it (null: the sender)",
+    )
     language: Language = "en"
     folder_id: Key | None = Field(default=None, description="A folder for mailings")
     selection_id: Key | None = Field(
@@ -83,6 +103,11 @@ class Setup(BaseModel):
     def _is_an_address(cls, value: str | None) -> str | None:
         return _address(value)
 
+    @field_validator("reply_to")
+    @classmethod
+    def _is_one_or_none(cls, value: str | None) -> str | None:
+        return value or None
+
 
 class MailingIn(Setup):
     """A mailing to create, as a draft. Everything but the name may come later."""
@@ -113,7 +138,9 @@ class MailingIn(Setup):
 class MailingPatch(Setup):
     """Changes to a draft's setup (JSON merge patch): what is left out stays."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"utm_campaign": "autumn"}]})
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"utm_campaign": "autumn", "from_rule": "our_contact"}]}
+    )
 
     name: Name = "-"
 
@@ -149,8 +176,11 @@ class MailingOut(BaseModel):
     state: MailingState
     state_reason: str | None = Field(description="Why it stopped or failed")
     subject: str
+    from_rule: FromRule
     from_name: str
     from_email: str
+    reply_to_rule: ReplyToRule
+    reply_to_name: str
     reply_to: str | None
     language: str
     folder_id: int | None
@@ -231,6 +261,16 @@ class Remark(BaseModel):
     column: int | None = None
 
 
+def problem(code: str, detail: str) -> Remark:
+    """Return a remark that stops the mailing."""
+    return Remark(code=code, severity="problem", detail=detail)
+
+
+def warning(code: str, detail: str) -> Remark:
+    """Return a remark that does not."""
+    return Remark(code=code, severity="warning", detail=detail)
+
+
 class Step(BaseModel):
     """One step and what was found in it."""
 
@@ -275,6 +315,8 @@ class PreviewOut(BaseModel):
     """What one recipient gets: decoded from the very message, so that it cannot differ (D14)."""
 
     recipient_id: int
+    sender: str = Field(description="Who it is from, as the From header shows it")
+    reply_to: str | None = Field(description="Who gets the replies, as the Reply-To header shows it; null: the sender")
     subject: str
     html: str
     text: str

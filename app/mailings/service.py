@@ -17,6 +17,7 @@ from app.mailings.options import check_options
 from app.mailings.readiness import check_ready
 from app.mailings.references import ASSOCIATION, check_references, forget_missing
 from app.mailings.schemas import MessageTest
+from app.mailings.senders import REPLIES, settle_replies
 from app.mailings.states import check_editable, check_sources_open, move
 from app.platform.clock import now
 from app.platform.errors import Invalid, InvalidField
@@ -48,6 +49,7 @@ async def read_mailing(session: AsyncSession, *, mailing_id: int, lock: bool = F
 async def create_mailing(session: AsyncSession, *, fields: dict[str, Any], caller: str) -> Mailing:
     """Add a draft; with a template, its content is copied (D8). Raises Invalid for references that lead nowhere."""
     subject = fields.pop("subject", None)
+    settle_replies(fields)
     await check_references(session, fields)
     mailing = Mailing(**fields, override_by=caller if fields.get("override_consent") else None)
     check_options(mailing, changed=fields.keys())
@@ -70,10 +72,11 @@ async def _add(session: AsyncSession, mailing: Mailing) -> Mailing:
     return mailing
 
 
-async def copy_mailing(session: AsyncSession, *, mailing_id: int) -> Mailing:
+async def copy_mailing(session: AsyncSession, *, mailing_id: int, caller: str) -> Mailing:
     """Add a draft with the setup, content and attachments of another mailing (D8).
 
-    Of its sources, only the selection or project that it is associated with is taken along.
+    Of its sources, only the selection or project that it is associated with is taken along. Where consent is
+    overridden, it is the caller who does so now (D21).
     """
     source = await read_mailing(session, mailing_id=mailing_id)
     kept = {
@@ -82,6 +85,8 @@ async def copy_mailing(session: AsyncSession, *, mailing_id: int) -> Mailing:
         "recipient_local_time",
     }  # fmt: skip
     fields = source.model_dump(exclude=kept) | {"name": f"{source.name} (copy)"[:200]}
+    if fields["override_consent"]:
+        fields["override_by"] = caller
     await forget_missing(session, fields)
     copy = await _add(session, Mailing(**fields))
     await copy_attachments(session, source_id=mailing_id, target_id=copy.id)
@@ -95,6 +100,8 @@ async def change_setup(session: AsyncSession, *, mailing: Mailing, fields: dict[
     """
     if fields.keys() != {"folder_id"}:
         check_editable(mailing)
+    if fields.keys() & REPLIES:
+        settle_replies(fields, mailing=mailing)
     await check_references(session, fields)
     mailing.sqlmodel_update(fields)
     if mailing.override_consent and not mailing.override_reason:

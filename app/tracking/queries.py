@@ -8,6 +8,8 @@ from sqlalchemy import text
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.content.merge_tags import CONTACT_TAGS
+from app.content.tag_columns import contact_value
 from app.tracking.models import Link
 from app.tracking.verdicts import (
     BURST,
@@ -187,9 +189,10 @@ async def register(session: AsyncSession, *, mailing_id: int, targets: Sequence[
     return [row.id for row in sorted(rows, key=lambda row: row.position)]
 
 
-_VALUES = text("""
+_VALUES = text(f"""
     -- What a recipient's merge tags stand for: by primary keys, at most one row. Recipients outlive persons.
-    SELECT r.name, r.email, to_jsonb(p) AS person, to_jsonb(c) AS company
+    SELECT r.name, r.email, to_jsonb(p) AS person, to_jsonb(c) AS company,
+           jsonb_build_object({", ".join(f"'{tag}', {contact_value(tag)}" for tag in sorted(CONTACT_TAGS))}) AS contacts
     -- The company is the person's, or the line's own.
     FROM recipient AS r LEFT JOIN person AS p ON p.id = r.person_id
     LEFT JOIN company AS c ON c.id = coalesce(r.company_id, p.company_id)
@@ -198,7 +201,10 @@ _VALUES = text("""
 
 
 async def recipient_values(session: AsyncSession, *, recipient_id: int) -> Any | None:
-    """Return the recipient's (name, email, person, company), the latter two as JSON or null; None when it is gone."""
+    """Return the recipient's (name, email, person, company, contacts); None when it is gone.
+
+    Person and company are JSON or null; contacts are the values of CONTACT_TAGS by tag.
+    """
     return (await session.exec(_VALUES, params={"recipient_id": recipient_id})).one_or_none()  # type: ignore[call-overload]
 
 

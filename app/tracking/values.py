@@ -11,7 +11,10 @@ from app.tracking.queries import recipient_values
 
 
 async def read_values(session: AsyncSession, *, recipient_id: int) -> dict[str, str]:
-    """Return the values of `customer.…` and `company.…` tags of a recipient; empty when it is gone."""
+    """Return the values of `customer.…` and `company.…` tags of a recipient; empty when it is gone.
+
+    Its contacts are among them, where mail may be from them: a target may name the sender (D5).
+    """
     row = await recipient_values(session, recipient_id=recipient_id)
     if row is None:
         return {}
@@ -20,7 +23,7 @@ async def read_values(session: AsyncSession, *, recipient_id: int) -> dict[str, 
         Keeper.PERSON: row.person or {},
         Keeper.COMPANY: row.company or {},
     }
-    values = {tag: rows[keeper].get(column) for tag, (keeper, column) in COLUMNS.items()}
+    values = row.contacts | {tag: rows[keeper].get(column) for tag, (keeper, column) in COLUMNS.items()}
     for prefix, keeper in EXTRAS.items():
         values |= {f"{prefix}{name}": value for name, value in (rows[keeper].get("extra") or {}).items()}
     return {tag: _text(value) for tag, value in values.items() if value is not None}
