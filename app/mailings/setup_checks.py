@@ -12,8 +12,6 @@ from app.mailings.models import Mailing, ReplyToRule
 from app.mailings.schemas import Remark, problem, warning
 from app.mailings.senders import contact_of
 
-_SPOKEN = {"our_contact": "our contact", "support_contact": "support contact"}
-
 
 async def check_setup(session: AsyncSession, *, mailing: Mailing, require_approved: bool) -> list[Remark]:
     """Return what is to be said of a mailing's setup; `require_approved` makes the From domain a condition (D6)."""
@@ -29,7 +27,7 @@ async def check_setup(session: AsyncSession, *, mailing: Mailing, require_approv
 def _sender(mailing: Mailing) -> Iterator[Remark]:
     contact = contact_of(mailing.from_rule)
     if not mailing.from_email:
-        whom = f"recipients without a usable {_SPOKEN[contact]} get it from" if contact else "the mailing is from"
+        whom = f"recipients without a usable {contact} get it from" if contact else "the mailing is from"
         yield problem("no_sender", f"Give the address that {whom} (`from_email`).")
     elif not _can_be_sent(mailing.from_email):
         yield problem("bad_sender", f"No header can carry {mailing.from_email}: its part before the @ is not ASCII.")
@@ -79,6 +77,6 @@ def check_contacts(mailing: Mailing, *, without: dict[str, int], looked_at: str)
             verb = "get it from" if what == "from" else "reply to"
             yield warning(
                 code,
-                f"{without[contact]} of {looked_at} have no {_SPOKEN[contact]} with an address in an approved sending "
-                f"domain; they {verb} {instead}.",
+                f"{without[contact]} of {looked_at} have no {contact} with an address in an approved sending domain: "
+                f"they {verb} {instead}.",
             )

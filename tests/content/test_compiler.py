@@ -157,7 +157,7 @@ def test_an_address_for_replies_that_no_header_can_carry_is_no_fault_of_the_reci
 
 
 def test_contacts_are_no_tags_to_write():
-    with pytest.raises(MergeTagError, match="there is no tag our_contact.name"):
+    with pytest.raises(MergeTagError, match="there is no tag our_contact"):
         compiled("<p>[[our_contact.name]]</p>")
 
 
