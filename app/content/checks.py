@@ -3,28 +3,25 @@
 A *problem* makes the mailing incomplete; a *warning* does not stop it.
 """
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from app.content.address_checks import image_fault, link_fault
 from app.content.compiled import CompiledMessage
 from app.content.compiler import MessageSource
-from app.content.html_part import SCRIPT_SCHEMES
 from app.content.inline_images import shown_images
-from app.content.links import link_attribute, read_target, scheme, shape
-from app.content.markup import Node, StartTag, Stretch, scan
+from app.content.links import link_attribute, read_target
+from app.content.markup import Node, StartTag, Stretch, decode_attribute, scan
 from app.content.merge_tags import (
     Hole,
     MergeTagError,
     Parsed,
-    Parts,
     TagFault,
     line_starts,
     locate,
     parse_leniently,
     spans_in,
-    unparse,
 )
 
 MAX_SIZE = 102 * 1024
@@ -35,6 +32,8 @@ MAX_WITH_ATTACHMENTS = 10_240_000
 
 Code = Literal[
     "bad_merge_tag",
+    "broken_image",
+    "dead_anchor",
     "empty_link",
     "large_message",
     "malformed_link",
@@ -44,6 +43,7 @@ Code = Literal[
     "missing_subject",
     "missing_unsubscribe_link",
     "no_text_part",
+    "private_link",
     "script_link",
     "too_large",
     "unsubscribe_link_not_in_text",
@@ -51,13 +51,6 @@ Code = Literal[
 ]
 
 _UNSUBSCRIBE = "link.unsubscribe"
-_WEB_URL = re.compile(
-    r"https?://(?:[^\s/?#@]*@)?(?:[^\s/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:[/?#]\S*)?", re.IGNORECASE
-)
-_OTHER = re.compile(
-    r"mailto:(?:[^@]+@[^@]+|\?.+|x+)|tel:[+0-9x].*|(?!mailto:|tel:)[a-z][a-z0-9+.\-]*:.+", re.IGNORECASE
-)
-_LOOKS_LIKE_HOST = re.compile(r"(?:[\w\-]+\.)+[A-Za-z]{2,}(?:[/?#:]|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +144,7 @@ def _inline_images(source: MessageSource, html: Parsed, nodes: tuple[Node, ...])
 def _markup(html: Parsed, nodes: tuple[Node, ...]) -> Iterator[Finding]:
     lines = line_starts(html.text)
     tags = [node for node in nodes if isinstance(node, StartTag) and not node.conditional]
+    anchors = set(_anchors(html, tags))
     languages = (tag.attribute("lang") for tag in tags if tag.name == "html")
     if not any(language and html.text[language.start : language.end].strip() for language in languages):
         yield Finding("missing_language", "warning", "<html> has no lang, which screen readers need (WCAG 3.1.1)")
@@ -158,23 +152,17 @@ def _markup(html: Parsed, nodes: tuple[Node, ...]) -> Iterator[Finding]:
         place = locate(lines, tag.start)
         if tag.name in ("img", "area") and tag.attribute("alt") is None:
             yield Finding("missing_alt", "warning", f"<{tag.name}> has no alt (WCAG 1.1.1)", *place)
-        if href := link_attribute(tag):
-            code_and_detail = _link_fault(read_target(html, href))
-            if code_and_detail:
-                code, detail = code_and_detail
-                yield Finding(code, "problem" if code == "script_link" else "warning", detail, *place)
+        if tag.name == "img":
+            source = tag.attribute("src")
+            if fault := image_fault(read_target(html, source) if source else ()):
+                yield Finding("broken_image", "warning", fault, *place)
+        if (href := link_attribute(tag)) and (found := link_fault(read_target(html, href), anchors=anchors)):
+            code, detail = found
+            yield Finding(code, "problem" if code == "script_link" else "warning", detail, *place)
 
 
-def _link_fault(target: Parts) -> tuple[Code, str] | None:
-    seen, name = shape(target), scheme(target)
-    if seen in ("", "#"):
-        return "empty_link", "the link leads nowhere"
-    if name in SCRIPT_SCHEMES:
-        return "script_link", f"{name}: links are refused by mail programs, and rightly"
-    if isinstance(target[0], Hole) or seen.startswith("#"):
-        return None
-    valid = (_WEB_URL if name in ("http", "https") else _OTHER).fullmatch(seen)
-    if valid:
-        return None
-    hint = "it has no https:// in front" if _LOOKS_LIKE_HOST.match(seen) else "it is not a complete address"
-    return "malformed_link", f"{unparse(target)[:200]}: {hint}"
+def _anchors(html: Parsed, tags: Iterable[StartTag]) -> Iterator[str]:
+    for tag in tags:
+        for attribute in (tag.attribute("id"), tag.attribute("name")):
+            if attribute:
+                yield decode_attribute(html.text[attribute.start : attribute.end])

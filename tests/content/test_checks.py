@@ -23,9 +23,19 @@ def codes(html, **changes):
 
 
 def test_a_good_message_has_no_findings():
-    links = """https://a.example/?b=[[customer.name]] http://[::1]:80 https://blåbær.no/æ mailto:a@b.c
-        mailto:[[customer.email]] mailto:?subject=x tel:+4711 sms:1 #x [[company.url]]"""
-    assert not codes(GOOD.format('<img src=x alt="">' + "".join(f'<a href="{link}">x</a>' for link in links.split())))
+    links = """https://a.example/?b=[[customer.name]] http://[2606:4700::1]:80 https://blåbær.no/æ mailto:a@b.c
+        mailto:[[customer.email]] mailto:?subject=x tel:+4711 sms:1 #x #top #%C3%A6 #[[customer.number]] https://[[customer.extra.host]]/x
+        https://[[customer.number]].a.example [[company.url]]"""
+    images = "".join(
+        f'<img src="{source}" alt="">' for source in ("https://a.example/x.png", "cid:logo", "[[company.url]]")
+    )
+    assert not codes(
+        GOOD.format(
+            images
+            + '<i id="x"></i><a name="&aelig;"></a>'
+            + "".join(f'<a href="{link}">x</a>' for link in links.split())
+        )
+    )
 
 
 @pytest.mark.parametrize(
@@ -39,6 +49,12 @@ def test_a_good_message_has_no_findings():
         ("https:/a.example", ("warning", "malformed_link")),
         ("https://a.example/b c", ("warning", "malformed_link")),
         ("mailto:nobody", ("warning", "malformed_link")),
+        ("#y", ("warning", "dead_anchor")),
+        ("https://intranet/news", ("warning", "private_link")),
+        ("http://LocalHost:8000/", ("warning", "private_link")),
+        ("https://a@crm.local./?x=1", ("warning", "private_link")),
+        ("https://192.168.1.10/x", ("warning", "private_link")),
+        ("https://[::1]/", ("warning", "private_link")),
         ("", ("warning", "empty_link")),
         ("#", ("warning", "empty_link")),
     ],
@@ -56,7 +72,12 @@ def test_a_link_that_cannot_work_is_found_with_its_place(href, finding):
         (GOOD, {"text": "Hi"}, ("warning", "unsubscribe_link_not_in_text")),
         (GOOD, {"subject": " "}, ("problem", "missing_subject")),
         (GOOD.format("<p>" + "x" * 105_000), {}, ("warning", "too_large")),
-        (GOOD.format("<img src=x>"), {}, ("warning", "missing_alt")),
+        (GOOD.format('<img src="https://a.example/x">'), {}, ("warning", "missing_alt")),
+        (GOOD.format("<img alt>"), {}, ("warning", "broken_image")),
+        (GOOD.format('<img alt src="logo.png">'), {}, ("warning", "broken_image")),
+        (GOOD.format('<img alt src="file:///c:/x.png">'), {}, ("warning", "broken_image")),
+        (GOOD.format('<img alt src="data:image/png;base64,x">'), {}, ("warning", "broken_image")),
+        (GOOD.format('<img alt src="http://10.0.0.1/x.png">'), {}, ("warning", "broken_image")),
         (GOOD.replace(' lang="en"', ""), {}, ("warning", "missing_language")),
         ('<html lang="en"><p>Hi', {}, ("problem", "missing_unsubscribe_link")),
         ('<html lang="en"><!-- [[link.unsubscribe]] -->', {}, ("problem", "missing_unsubscribe_link")),
@@ -71,7 +92,7 @@ def test_a_message_that_is_not_marketing_needs_no_unsubscribe_link():
 
 
 def test_bad_merge_tags_are_found_with_line_and_column_and_the_rest_is_still_checked():
-    found = findings(GOOD.format("\n[[customer.nam]]<img src=x>"), subject="[[x")
+    found = findings(GOOD.format('\n[[customer.nam]]<img src="cid:x">'), subject="[[x")
     assert [(f.code, f.line, f.column) for f in found] == [
         ("bad_merge_tag", 1, 1),
         ("bad_merge_tag", 2, 1),
