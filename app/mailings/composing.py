@@ -1,6 +1,7 @@
 """From a mailing to its message: compiling, checking, previewing."""
 
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -27,6 +28,7 @@ from app.platform.clock import now
 from app.platform.errors import InvalidField
 from app.platform.settings import Settings
 from app.platform.tokens import TokenKey
+from app.platform.wall_clock import find_zone
 from app.recipients.errors import RecipientNotFound
 from app.tracking.service import register_links
 
@@ -68,12 +70,21 @@ async def source_of(
         utm_campaign=mailing.utm_campaign,
         values={
             "mailing.name": mailing.name,
-            "mailing.date": f"{now():%Y-%m-%d}",  # previews show today's; freezing keeps that of the send
+            "mailing.date": _date_of(mailing),
             **await _project_values(session, mailing),
         },
         attachments=await _attachments(session, mailing),
         headers=(("X-Budstikke-Test", "yes"),) if test else (),
     )
+
+
+def _date_of(mailing: Mailing) -> str:
+    """Return the date a mailing is sent: the day it is frozen, in the schedule's time zone; previews show today's.
+
+    By recipients' own clocks it is the day that all of them show then (D27).
+    """
+    moment = mailing.send_at if mailing.recipient_local_time and mailing.send_at else now()
+    return f"{moment.astimezone(find_zone(mailing.time_zone) or UTC):%Y-%m-%d}"
 
 
 async def _attachments(session: AsyncSession, mailing: Mailing) -> list[Attachment]:
