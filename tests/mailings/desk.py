@@ -2,8 +2,10 @@
 
 import itertools
 
+from sqlalchemy import text
 from sqlmodel import select
 
+from app.platform.db import run
 from app.platform.outbox import Job, OutboxJob
 from app.platform.tokens import TokenKey
 from tests.conftest import SECRET
@@ -98,6 +100,11 @@ class Desk:
             if step in (None, each["step"])
             for remark in each["remarks"]
         ]
+
+    async def sql(self, statement, **values):
+        """Run SQL for what has no route of its own."""
+        async with self.database.begin() as session:
+            return await run(session, text(statement), **values)
 
     async def send(self, mailing):
         """Send a mailing up to where its senders would begin."""

@@ -6,10 +6,9 @@ import re
 import httpx2
 import pytest
 import sqlalchemy as sa
-from fastapi.routing import APIRoute
 
-from app.main import create_app
 from app.mailings.models import Mailing, MailingState
+from app.main import create_app
 from app.platform.auth import Scope, create_api_key
 from app.platform.db import Database, run
 from tests.conftest import settings_for
@@ -31,29 +30,30 @@ def editing_routes(app):
         ("PUT", "/content"): {"subject": "Other"},
         ("POST", "/sources"): {"kind": "addresses", "addresses": ["kari@example.com"]},
     }
-    for route in app.routes:
-        if isinstance(route, APIRoute) and route.path.startswith("/v1/mailings/{mailing_id}"):
-            for method in route.methods - {"GET"}:
-                rest = route.path.removeprefix("/v1/mailings/{mailing_id}")
-                if rest.rpartition("/")[2] not in VERBS:
-                    yield method, re.sub(r"\{\w+\}", "1", rest), bodies.get((method, rest))
+    for path, methods in app.openapi()["paths"].items():
+        rest = path.removeprefix("/v1/mailings/{mailing_id}")
+        if rest != path and rest.rpartition("/")[2] not in VERBS:
+            for method in {method.upper() for method in methods} - {"GET"}:
+                yield method, re.sub(r"\{\w+\}", "1", rest), bodies.get((method, rest))
 
 
-@pytest.mark.parametrize("state", [state for state in MailingState if state is not MailingState.DRAFT])
-async def test_whatever_the_route_only_a_draft_is_changed(app, desk, state):
+async def test_whatever_the_route_only_a_draft_is_changed(app, desk):
     """D28: 409, with both states named; a folder is where it is kept, and may change."""
     mailing = await desk.mailing()
-    async with desk.database.begin() as session:
-        await run(session, sa.text("UPDATE mailing SET state = :state"), state=state.value)
     routes = list(editing_routes(app))
     assert len(routes) >= 6
-    for method, rest, body in routes:
-        answer = await desk.client.request(method, f"/v1/mailings/{mailing}{rest}", json=body)
-        problem = answer.json()
-        assert (answer.status_code, problem["type"]) == (409, "urn:budstikke:problem:not-editable"), (rest, problem)
-        assert state.value in problem["detail"]
-        assert "draft" in problem["detail"]
-    assert (await desk.change(mailing, folder_id=None))["state"] == state.value
+    for state in set(MailingState) - {MailingState.DRAFT}:
+        async with desk.database.begin() as session:
+            await run(session, sa.text("UPDATE mailing SET state = :state"), state=state.value)
+        for method, rest, body in routes:
+            if state is MailingState.SCHEDULED and rest.startswith(("/sources", "/update-list")):
+                continue  # sources may come and go until sending starts (D17)
+            answer = await desk.client.request(method, f"/v1/mailings/{mailing}{rest}", json=body)
+            problem = answer.json()
+            assert (answer.status_code, problem["type"]) == (409, "urn:budstikke:problem:not-editable"), (rest, problem)
+            assert state.value in problem["detail"]
+            assert "draft" in problem["detail"]
+        assert (await desk.change(mailing, folder_id=None))["state"] == state.value
 
 
 async def test_a_copy_has_the_whole_setup_and_begins_as_a_draft(desk):
@@ -69,7 +69,7 @@ async def test_a_copy_has_the_whole_setup_and_begins_as_a_draft(desk):
         "selection_id": await desk.selection(await desk.person()),
         "project_id": await desk.project(),
         "subscription_type_id": (await desk.post("subscription-types", {"name": "Newsletter"}))["id"],
-        "template_id": (await desk.post("templates", {"name": "T", "subject": "S", "html": "<p>H</p>", "text": "T"}))["id"],
+        "template_id": (await desk.post("templates", {"name": "T", "subject": "S", "html": "<p>H</p>"}))["id"],
     }  # fmt: skip
     original = await desk.post("mailings", setup)
     async with desk.database.begin() as session:
