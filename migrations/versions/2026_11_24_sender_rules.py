@@ -5,7 +5,7 @@ import sqlmodel
 from alembic import op
 
 revision = "sender_rules"
-down_revision = "schedules"
+down_revision = "sending_accounts"
 branch_labels = None
 depends_on = None
 
