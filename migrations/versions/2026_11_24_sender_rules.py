@@ -5,7 +5,7 @@ import sqlmodel
 from alembic import op
 
 revision = "sender_rules"
-down_revision = "sending_accounts"
+down_revision = "attachments"
 branch_labels = None
 depends_on = None
 
