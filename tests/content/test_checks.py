@@ -26,9 +26,7 @@ def test_a_good_message_has_no_findings():
     links = """https://a.example/?b=[[customer.name]] http://[2606:4700::1]:80 https://blåbær.no/æ mailto:a@b.c
         mailto:[[customer.email]] mailto:?subject=x tel:+4711 sms:1 #x #top #%C3%A6 #[[customer.number]] https://[[customer.extra.host]]/x
         https://[[customer.number]].a.example [[company.url]]"""
-    images = "".join(
-        f'<img src="{source}" alt="">' for source in ("https://a.example/x.png", "cid:logo", "[[company.url]]")
-    )
+    images = "".join(f'<img src="{source}" alt="">' for source in ("https://a.example/x.png", "[[company.url]]"))
     assert not codes(
         GOOD.format(
             images
@@ -92,7 +90,7 @@ def test_a_message_that_is_not_marketing_needs_no_unsubscribe_link():
 
 
 def test_bad_merge_tags_are_found_with_line_and_column_and_the_rest_is_still_checked():
-    found = findings(GOOD.format('\n[[customer.nam]]<img src="cid:x">'), subject="[[x")
+    found = findings(GOOD.format('\n[[customer.nam]]<img src="https://x.example/">'), subject="[[x")
     assert [(f.code, f.line, f.column) for f in found] == [
         ("bad_merge_tag", 1, 1),
         ("bad_merge_tag", 2, 1),
