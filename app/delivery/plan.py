@@ -79,12 +79,12 @@ class Plan:
     @property
     def sender_domain(self) -> str | None:
         """The From domain of all messages, or None where each recipient's may be another one (D5)."""
-        return None if self.compiled.recipient_sender else _domain(self.compiled.sender[1])
+        return None if self.compiled.sender_contact else _domain(self.compiled.sender[1])
 
     def from_domain(self, row: Any, tags: tuple[str, ...]) -> str:
         """Return the From domain of a row of `merge_data.select_recipients`."""
-        address = values_of(row, tags).get("sender.email") if self.compiled.recipient_sender else None
-        return _domain(address or self.compiled.sender[1])
+        values = values_of(row, tags) if self.compiled.sender_contact else {}
+        return _domain(self.compiled.sender_for(values)[1])
 
     def return_path(self, recipient_id: int) -> str:
         """Return the recipient's own bounce address (VERP, D57)."""
