@@ -142,7 +142,7 @@ async def test_what_is_sent_tested_and_viewed_has_the_same_sender_as_the_preview
     composer = Composer(settings=desk.context.settings, tokens=TOKENS)
     async with desk.database.begin() as session:
         row = await read_mailing(session, mailing_id=mailing)
-        tested, _ = await render_test(session, mailing=row, composer=composer, recipient_id=listed[kari]["id"])
+        tested, *_ = await render_test(session, mailing=row, composer=composer, recipient_id=listed[kari]["id"])
     test = email.message_from_bytes(tested, policy=email.policy.default)
     assert (test["From"], test["Subject"]) == ("Ola Selger <ola@nordlys.example>", "[Test] Hi from Ola Selger")
     await desk.send(mailing)
