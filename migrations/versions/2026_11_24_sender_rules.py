@@ -5,7 +5,7 @@ import sqlmodel
 from alembic import op
 
 revision = "sender_rules"
-down_revision = "imported_mobile"
+down_revision = "erasure_search"
 branch_labels = None
 depends_on = None
 
