@@ -3,22 +3,27 @@
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
+import xlsxwriter
 
+from app.recipients.list_queries import ListRules
+from app.recipients.service import update_list
 from tests.conftest import ROOT
 from tests.workers.import_house import HEADINGS, KARI
 
 _MEASURED = """
 import resource, runpy, sys
 runpy.run_module("app.audience.reading_process", run_name="__main__", alter_sys=True)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)
+used = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+print(max(used) // 1024, file=sys.stderr)
 """
 
 
 def peak_mb(path: Path) -> int:
-    """Read a file as the worker's child does, and return the most memory it had, in MiB."""
+    """Read a file as the worker's child does, and return the most memory it or a child of its own had, in MiB."""
     wanted = {
         "path": str(path), "file_name": path.name, "mapping": None, "options": {}, "next_row": 0,
         "default_country": "NO", "kinds": {}, "sizes": [1000, 10_000],
@@ -76,6 +81,61 @@ async def test_fifty_thousand_rows_with_one_address_are_fifty_thousand_persons_i
     again = await real_house.bring_in("E-post;By\n" + "post@nordlys.example;Bodø\n" * 50_000)
     assert (again.state, again.rows, again.created, again.updated) == ("succeeded", 50_000, 0, 1)
     assert await real_house.rows("SELECT external_id FROM person WHERE city = 'Bodø'") == [("0",)]  # the oldest
+
+
+async def test_fifty_thousand_rows_with_one_address_are_one_recipient(real_house):
+    """D20: whichever row stated it, the address gets one message."""
+    mailing_id = await real_house.one(
+        "INSERT INTO mailing (name, subject, from_name, from_email, html, list_updated_at) "
+        "VALUES ('News', '', '', '', '', now()) RETURNING id"
+    )
+    done = await real_house.bring_in(
+        "E-post\n" + "post@nordlys.example\n" * 50_000, mailing_id=mailing_id, consent_basis="consent",
+        consent_source="fair in Bodø", consent_date="2026-01-02",
+    )  # fmt: skip
+    assert (done.state, done.rows, done.created) == ("succeeded", 50_000, 50_000)
+    assert await real_house.one("SELECT count(*) FROM consent") == 1
+    async with real_house.database.begin() as session:
+        change = await update_list(session, mailing_id=mailing_id, rules=ListRules(subscription_type_id=None))
+    assert change.added == 1
+    assert await real_house.rows("SELECT email, status FROM recipient") == [("post@nordlys.example", "ready")]
+
+
+def bomb(path: Path, *, told_octets: int | None = None) -> Path:
+    """A workbook of some 300 kB whose sheet unpacks to 300 MB; its directory may tell another size."""
+    with xlsxwriter.Workbook(path) as book:
+        book.add_worksheet().write_string(0, 0, "E-post")
+    with zipfile.ZipFile(path) as archive:
+        parts = {part.filename: archive.read(part) for part in archive.infolist()}
+    row = b'<row r="1"><c r="A1" t="inlineStr"><is><t>kari@nordlys.example</t></is></c></row>'
+    sheet = parts.pop("xl/worksheets/sheet1.xml")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+        with archive.open("xl/worksheets/sheet1.xml", "w", force_zip64=True) as out:
+            out.write(sheet[: sheet.index(b"<sheetData>") + len(b"<sheetData>")])
+            for _ in range(300):
+                out.write(row * ((1 << 20) // len(row)))
+            out.write(b"</sheetData></worksheet>")
+    if told_octets is not None:
+        content = bytearray(path.read_bytes())
+        at = content.rfind(b"PK\x01\x02", 0, content.rfind(b"xl/worksheets/sheet1.xml"))
+        content[at + 24 : at + 28] = told_octets.to_bytes(4, "little")
+        path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("told_octets", [None, 100_000], ids=["an honest one", "one that lies about its size"])
+async def test_a_zip_bomb_is_refused_by_name_with_flat_memory_and_nothing_is_imported(
+    house, tmp_path, usual_mb, told_octets
+):
+    path = bomb(tmp_path / "bomb.xlsx", told_octets=told_octets)
+    assert path.stat().st_size < 3 << 20
+    assert peak_mb(path) < usual_mb + 20
+    done = await house.bring_in(path.read_bytes(), name="bomb.xlsx")
+    assert (done.state, done.rows, done.created) == ("failed", 0, 0)
+    assert done.error["code"] in ("too_large", "damaged_file"), done.error
+    assert (await house.one("SELECT count(*) FROM person"), done.file_id) == (0, None)
 
 
 async def test_a_file_that_changes_its_encoding_half_way_keeps_every_letter(house):
