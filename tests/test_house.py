@@ -85,6 +85,11 @@ def test_every_package_of_the_house_is_known():
     assert rooms <= SLICES | {"platform", "embedded", "demo"}
 
 
+@pytest.mark.parametrize("slice_name", sorted(SLICES))
+def test_every_slice_is_on_the_architecture_page(slice_name):
+    assert re.search(rf"^\|.*`{slice_name}`.*\|", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE)
+
+
 def test_no_possessive_group_in_a_pattern():
     """Python before 3.11.5 loses what such a group captured (gh-101955), and Debian 12 has 3.11.2."""
     possessive = re.compile(r"[^\\]\)[?*+]\+(?!,)|\(\?>")
