@@ -90,7 +90,7 @@ class ImportNotWaiting(Conflict):
 
 
 class MailingNotDraft(Conflict):
-    """Recipients can be added to a draft only."""
+    """Recipients can be added until sending starts: to a draft, or to a scheduled mailing (D17)."""
 
     slug, title = "mailing-not-draft", "Not a draft"
 

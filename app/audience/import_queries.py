@@ -16,6 +16,9 @@ from app.platform.db import driver_connection, run
 Problem = tuple[int, str | None, str, str, bool]
 """Row number, field, code, detail, and whether the row was rejected."""
 
+OPEN_STATES = ("draft", "scheduled")
+"""In which a mailing takes recipients: until sending starts (D17)."""
+
 _MAILING = text("SELECT type, state FROM mailing WHERE id = :mailing_id")
 
 

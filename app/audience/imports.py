@@ -10,7 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.audience import import_queries, queries
 from app.audience.errors import ImportNotFound, ImportNotWaiting, InvalidImport, MailingNotDraft
-from app.audience.import_queries import Problem
+from app.audience.import_queries import OPEN_STATES, Problem
 from app.audience.import_reading import Batch
 from app.audience.import_schemas import OPTIONS, ImportFields, ImportPatch, fits_together
 from app.audience.models import Import, ImportState, SelectionKind
@@ -71,8 +71,8 @@ async def _check_targets(session: AsyncSession, *, selection_id: int | None, mai
         elif mailing.type in ("document", "form_response"):
             detail = f"Mailing {mailing_id} is of the type {mailing.type}: import is not available for it (D3, D20)."
             fault = InvalidField(pointer="#/mailing_id", detail=detail)
-        elif mailing.state != "draft":
-            raise MailingNotDraft(f"Mailing {mailing_id} is {mailing.state}; sources can be added to a draft.")
+        elif mailing.state not in OPEN_STATES:
+            raise MailingNotDraft(f"Mailing {mailing_id} is {mailing.state}; sources can be added until it is sent.")
     if fault is not None:
         raise InvalidImport(fault.detail, errors=[fault])
 

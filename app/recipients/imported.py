@@ -5,7 +5,7 @@ from datetime import UTC, datetime, time
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.audience.errors import MailingNotDraft
-from app.audience.import_queries import Problem, mailing_of
+from app.audience.import_queries import OPEN_STATES, Problem, mailing_of
 from app.audience.import_reading import Batch
 from app.audience.imports import Saved
 from app.audience.models import Import
@@ -24,9 +24,9 @@ async def save_addresses_of(session: AsyncSession, current: Import, batch: Batch
     (D20). Raises MailingNotDraft, also where the mailing was deleted.
     """
     mailing = await mailing_of(session, mailing_id=current.mailing_id) if current.mailing_id else None
-    if current.mailing_id is None or mailing is None or mailing.state != "draft":
+    if current.mailing_id is None or mailing is None or mailing.state not in OPEN_STATES:
         state = mailing.state if mailing else "deleted"
-        raise MailingNotDraft(f"The mailing is {state}; recipients can be added to a draft only.")
+        raise MailingNotDraft(f"The mailing is {state}; recipients can be added until it is sent.")
     rows: list[tuple[int, str, str, str | None, str | None]] = []
     problems: list[Problem] = []
     for index, (number, line) in enumerate(zip(batch.numbers, batch.lines, strict=True)):

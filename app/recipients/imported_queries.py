@@ -22,7 +22,10 @@ _UNRECORDED = text("""
     ORDER BY k.email_key
 """).bindparams(sa.bindparam("keys", type_=sa.ARRAY(sa.Text)), sa.bindparam("recorded_by", type_=sa.Text))
 
-_BEHIND = text("UPDATE mailing SET list_updated_at = NULL WHERE id = :mailing_id AND state = 'draft'")
+_BEHIND = text("""
+    -- Marks the list of a mailing that is not on its way yet as behind its sources (D17).
+    UPDATE mailing SET list_updated_at = NULL WHERE id = :mailing_id AND state IN ('draft', 'scheduled')
+""")
 
 
 async def source_of(session: AsyncSession, *, current: Import, mailing_id: int) -> int:
@@ -57,6 +60,6 @@ async def unrecorded(session: AsyncSession, *, keys: Sequence[str], recorded_by:
 
 
 async def follow(session: AsyncSession, *, mailing_id: int) -> None:
-    """Have the draft's list follow its sources."""
+    """Have the mailing's list follow its sources."""
     await run(session, _BEHIND, mailing_id=mailing_id)
     await enqueue(session, Job.LIST_UPDATE, dedup=f"list:{mailing_id}", mailing=mailing_id)

@@ -243,7 +243,16 @@ async def test_import_is_not_available_for_documents(house, kind):  # D20
         await house.start(KARI.encode(), mailing_id=mailing_id)
 
 
-async def test_a_mailing_takes_recipients_only_while_it_is_a_draft(house):
+async def test_a_scheduled_mailing_takes_recipients_and_its_list_follows(house):
+    """D17: until sending starts."""
+    mailing_id = await draft(house, state="scheduled")
+    await house.bring_in("E-post\nkari@nordlys.example\n", mailing_id=mailing_id)
+    assert await house.one("SELECT count(*) FROM source_address") == 1
+    assert await house.one("SELECT list_updated_at FROM mailing WHERE id = :id", id=mailing_id) is None
+    assert await house.one("SELECT count(*) FROM outbox WHERE job = 'list.update'") == 1
+
+
+async def test_a_mailing_takes_recipients_only_until_it_is_sent(house):
     with pytest.raises(MailingNotDraft):
         await house.start(KARI.encode(), mailing_id=await draft(house, state="finished"))
     mailing_id = await draft(house)
