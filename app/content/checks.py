@@ -146,8 +146,10 @@ def _markup(html: Parsed, nodes: tuple[Node, ...]) -> Iterator[Finding]:
     tags = [node for node in nodes if isinstance(node, StartTag) and not node.conditional]
     anchors = set(_anchors(html, tags))
     languages = (tag.attribute("lang") for tag in tags if tag.name == "html")
-    if not any(language and html.text[language.start : language.end].strip() for language in languages):
-        yield Finding("missing_language", "warning", "<html> has no lang, which screen readers need (WCAG 3.1.1)")
+    told = [html.text[language.start : language.end].strip() for language in languages if language]
+    if not any(language not in ("", "und") for language in told):  # MJML writes "und" where <mjml> has no lang
+        detail = '<html> has no lang, which screen readers need (WCAG 3.1.1); in MJML it is written <mjml lang="nb">'
+        yield Finding("missing_language", "warning", detail)
     for tag in tags:
         place = locate(lines, tag.start)
         if tag.name in ("img", "area") and tag.attribute("alt") is None:

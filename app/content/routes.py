@@ -28,7 +28,7 @@ def show(template: Template) -> TemplateOut:
     summary="Create a template",
 )  # fmt: skip
 async def create_template(caller: MailingsWrite, session: Session, body: TemplateIn, response: Response) -> TemplateOut:
-    """Add a template. Unknown merge tags are refused with line and column."""
+    """Add a template in HTML or MJML. Unknown merge tags and faulty MJML are refused with line and column."""
     template = await service.create_template(session, fields=body.model_dump())
     response.headers["ETag"] = etag(template.version)
     return show(template)
@@ -65,10 +65,13 @@ async def get_template(caller: MailingsRead, session: Session, template_id: int,
 async def update_template(
     caller: MailingsWrite, session: Session, template_id: int, body: TemplatePatch, request: Request, response: Response
 ) -> TemplateOut:
-    """Change the fields that are sent. With `If-Match`, only if nobody else changed it in between."""
+    """Change the fields that are sent. With `If-Match`, only if nobody else changed it in between.
+
+    New MJML is compiled at once; new HTML takes its place, and the MJML goes.
+    """
+    fields = await service.written_out(body.model_dump(exclude_unset=True))
     template = await service.read_template(session, template_id=template_id)
     check_match(request, template.version)
-    fields = body.model_dump(exclude_unset=True)
     template = await service.change_template(session, template=template, fields=fields)
     response.headers["ETag"] = etag(template.version)
     return show(template)
@@ -81,6 +84,17 @@ async def update_template(
 async def delete_template(caller: MailingsWrite, session: Session, template_id: int) -> None:
     """Delete a template. Mailings made from it keep their content."""
     await service.delete_template(session, template_id=template_id)
+
+
+@routes.post(
+    "/v1/templates/{template_id}/copy", operation_id="copy_template", status_code=201,
+    responses=declare(TemplateNotFound), summary="Copy a template",
+)  # fmt: skip
+async def copy_template(caller: MailingsWrite, session: Session, template_id: int, response: Response) -> TemplateOut:
+    """Add a template with this one's content, MJML included, in the same folder; its name says that it is a copy."""
+    template = await service.copy_template(session, template_id=template_id)
+    response.headers["ETag"] = etag(template.version)
+    return show(template)
 
 
 @routes.get("/v1/merge-tags", operation_id="list_merge_tags", responses=declare(), summary="List merge tags")

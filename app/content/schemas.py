@@ -1,13 +1,15 @@
 """What the API takes and shows of templates and merge tags."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from app.contacts.addresses import clean_text
 
 MAX_CONTENT = 2_000_000  # characters; mail over 102 kB is clipped by readers, ten times that is a mistake
+
+MAX_MJML = 1_000_000
 
 
 def _named(text: str) -> str:
@@ -21,6 +23,8 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 Key = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Subject = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\r\n\x00]*$")]
 Content = Annotated[str, StringConstraints(max_length=MAX_CONTENT, pattern=r"^[^\x00]*$")]
+Mjml = Annotated[str, StringConstraints(min_length=1, max_length=MAX_MJML, pattern=r"^[^\x00]*$")]
+MJML = "Written in MJML instead of HTML, with merge tags; the HTML is what it compiles to. No `mj-include`"
 
 _EXAMPLE: dict[str, Any] = {
     "name": "Monthly news",
@@ -29,7 +33,23 @@ _EXAMPLE: dict[str, Any] = {
 }
 
 
-class TemplateIn(BaseModel):
+class Written(BaseModel):
+    """What content is written in: HTML or MJML, never both."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    html: Content = Field(default="", description="HTML with merge tags such as `[[customer.firstname]]`")
+    mjml: Mjml | None = Field(default=None, description=MJML)
+    text: Content | None = Field(default=None, description="The text part; derived from the HTML when null")
+
+    @model_validator(mode="after")
+    def _is_one_of_them(self) -> Self:
+        if self.html and self.mjml is not None:
+            raise ValueError("give `html` or `mjml`, not both: MJML is compiled to HTML")
+        return self
+
+
+class TemplateIn(Written):
     """A template to create."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
@@ -37,20 +57,16 @@ class TemplateIn(BaseModel):
     name: Name
     folder_id: Key | None = Field(default=None, description="A folder for templates")
     subject: Subject = ""
-    html: Content = Field(default="", description="HTML with merge tags such as `[[customer.firstname]]`")
-    text: Content | None = Field(default=None, description="The text part; derived from the HTML when null")
 
 
-class TemplatePatch(BaseModel):
-    """Changes to a template (JSON merge patch): what is left out stays."""
+class TemplatePatch(Written):
+    """Changes to a template (JSON merge patch): what is left out stays. HTML takes the place of MJML, and back."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"subject": "New subject"}]})
 
     name: Name = "-"
     folder_id: Key | None = None
     subject: Subject = ""
-    html: Content = ""
-    text: Content | None = None
 
 
 class TemplateOut(BaseModel):
@@ -61,6 +77,7 @@ class TemplateOut(BaseModel):
     folder_id: int | None
     subject: str
     html: str
+    mjml: str | None = Field(description="The source the HTML was compiled from")
     text: str | None
     version: int
     created_at: datetime

@@ -83,6 +83,9 @@ class Mailing(Row, table=True):
     sending_account_id: int | None = reference("sending_account.id", on_delete="SET NULL", nullable=True)
     template_id: int | None = reference("template.id", on_delete="SET NULL", nullable=True)
     html: str = ""
+    mjml: str | None = Field(
+        default=None, description="the source the HTML was compiled from, if it was written in MJML"
+    )
     text: str | None = None
     track_opens: bool = Field(default=True, sa_column_kwargs={"server_default": sa.true()})
     track_all_links: bool = Field(default=True, sa_column_kwargs={"server_default": sa.true()})

@@ -38,7 +38,7 @@ async def page_of_mailings(
 
     `equal` has the wanted values of columns; null is any. Each of folder, selection and project has an index.
     """
-    query = select(Mailing).options(defer(Mailing.html), defer(Mailing.text))  # type: ignore[arg-type]
+    query = select(Mailing).options(defer(Mailing.html), defer(Mailing.mjml), defer(Mailing.text))  # type: ignore[arg-type]
     if after is not None:
         query = query.where(col(Mailing.id) > after)
     for name, value in equal.items():

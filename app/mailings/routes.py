@@ -7,6 +7,7 @@ from fastapi import Depends, Query, Request, Response
 from app.audience.errors import CriteriaOutOfDate, CyclicSelection
 from app.content.errors import InvalidContent, TemplateNotFound
 from app.content.schemas import Key
+from app.content.service import written_out
 from app.mailings import composing, queries, readiness, service
 from app.mailings.empty_tags import report_empty_tags
 from app.mailings.errors import NotEditable, NotReady
@@ -142,14 +143,18 @@ async def get_content(caller: MailingsRead, session: Session, mailing_id: int) -
 async def replace_content(
     caller: MailingsWrite, session: Session, mailing_id: int, body: ContentIn, request: Request
 ) -> ContentOut:
-    """Replace a draft's content. Unknown merge tags are refused with line and column."""
+    """Replace a draft's content, written in HTML or MJML.
+
+    Unknown merge tags and faulty MJML are refused with line and column.
+    """
+    fields = await written_out(body.model_dump())
     mailing = await service.read_mailing(session, mailing_id=mailing_id, lock=True)
     check_match(request, mailing.version)
-    return _content(await service.change_content(session, mailing=mailing, fields=body.model_dump()))
+    return _content(await service.change_content(session, mailing=mailing, fields=fields))
 
 
 def _content(mailing: Mailing) -> ContentOut:
-    return ContentOut.model_validate(mailing.model_dump(include={"subject", "html", "text", "template_id"}))
+    return ContentOut.model_validate(mailing.model_dump(include={"subject", "html", "mjml", "text", "template_id"}))
 
 
 @routes.get(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, field_validator, model_validator
 
 from app.contacts.addresses import InvalidEmail, normalise_email
-from app.content.schemas import Content, Key, Name, Subject
+from app.content.schemas import Key, Name, Subject, Written
 from app.mailings.models import FromRule, MailingState, MailingType, ReplyToRule, UnconfirmedPolicy
 from app.recipients.schemas import ListCounts
 
@@ -145,8 +145,8 @@ class MailingPatch(Setup):
     name: Name = "-"
 
 
-class ContentIn(BaseModel):
-    """The content of a mailing: written here, or taken from a template."""
+class ContentIn(Written):
+    """The content of a mailing, in HTML or MJML."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -154,8 +154,6 @@ class ContentIn(BaseModel):
     )
 
     subject: Subject = ""
-    html: Content = ""
-    text: Content | None = Field(default=None, description="The text part; derived from the HTML when null")
 
 
 class ContentOut(BaseModel):
@@ -163,6 +161,7 @@ class ContentOut(BaseModel):
 
     subject: str
     html: str
+    mjml: str | None = Field(description="The source the HTML was compiled from")
     text: str | None
     template_id: int | None
 

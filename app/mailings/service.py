@@ -56,9 +56,10 @@ async def create_mailing(session: AsyncSession, *, fields: dict[str, Any], calle
     if mailing.template_id is not None:
         template = await read_template(session, template_id=mailing.template_id)
         mailing.subject, mailing.html, mailing.text = template.subject, template.html, template.text
+        mailing.mjml = template.mjml
     if subject is not None:
         mailing.subject = subject
-    await check_content(session, subject=mailing.subject, html=mailing.html, text=mailing.text)
+    await check_content(session, subject=mailing.subject, html=mailing.html, mjml=mailing.mjml, text=mailing.text)
     return await _add(session, mailing)
 
 
@@ -116,9 +117,12 @@ async def change_setup(session: AsyncSession, *, mailing: Mailing, fields: dict[
 
 
 async def change_content(session: AsyncSession, *, mailing: Mailing, fields: dict[str, Any]) -> Mailing:
-    """Replace a draft's content; raises InvalidContent with line and column of unknown merge tags (D11)."""
+    """Replace a draft's content by fields that are `written_out`.
+
+    Raises InvalidContent with line and column of unknown merge tags (D11).
+    """
     check_editable(mailing)
-    await check_content(session, subject=fields["subject"], html=fields["html"], text=fields["text"])
+    await check_content(session, **{name: fields[name] for name in ("subject", "html", "mjml", "text")})
     mailing.sqlmodel_update(fields)
     return await _touch(session, mailing)
 
