@@ -5,7 +5,7 @@ import sqlmodel
 from alembic import op
 
 revision = "mjml"
-down_revision = "attachments"
+down_revision = "sender_rules"
 branch_labels = None
 depends_on = None
 
