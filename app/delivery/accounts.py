@@ -1,6 +1,6 @@
 """Sending accounts: kept, checked, and made into what a sender opens connections with."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import SecretStr
@@ -146,9 +146,14 @@ async def load_routing(
     rows = await queries.all_accounts(session)
     standings.learn(rows)
     if rows:
-        return Routing([_usable(account, settings) for account, _ in rows if account.enabled], named=named)
+        return routing_of(rows, named=named, settings=settings)
     smtp = parse_smtp_url(settings.smtp_url.get_secret_value())
     return Routing([Account(None, "BUDSTIKKE_SMTP_URL", smtp, settings.smtp_connections)])
+
+
+def routing_of(rows: Sequence[Faring], *, named: int | None, settings: Settings) -> Routing:
+    """Return the choice among those accounts that are enabled."""
+    return Routing([_usable(account, settings) for account, _ in rows if account.enabled], named=named)
 
 
 def _usable(row: SendingAccount, settings: Settings) -> Account:
@@ -171,5 +176,5 @@ def _usable(row: SendingAccount, settings: Settings) -> Account:
 
 __all__ = [
     "SealBrokenError", "change_account", "create_account", "delete_account", "load_routing", "read_account",
-    "smtp_account",
+    "routing_of", "smtp_account",
 ]  # fmt: skip

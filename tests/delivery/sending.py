@@ -87,9 +87,9 @@ class Sending:
         }
         return Sender(**{**known, **changes})
 
-    async def send(self, server: Any, **changes: Any) -> Ended:
+    async def send(self, server: Any, *, within: float = WITHIN, **changes: Any) -> Ended:
         """Let one sender send until nothing is left for it."""
-        async with asyncio.timeout(WITHIN):
+        async with asyncio.timeout(within):
             return await (await self.sender(server, **changes)).run()
 
     async def keep_going(self, **changes: Any) -> bool:
