@@ -3,10 +3,11 @@
 import asyncio
 from collections import Counter
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
+from app.delivery.plan import Plan
 from app.delivery.routing import Account, Routing
 from app.delivery.smtp.account import Pipelining, SmtpAccount
 from app.delivery.standing import Standing, Standings
@@ -74,6 +75,54 @@ async def test_account_of_the_from_domain_goes_before_those_of_any(of):
         assert (await mailing.sender(bound)).plan.sender_domain == "example.com"
         await mailing.send(bound, routing=Routing(accounts))
         assert [len(server.ledger) for server in (anywhere, bound, elsewhere)] == [0, 30, 0]
+
+
+class TwoSenders(Plan):
+    """Recipients with even numbers get it from even.example, the others from odd.example (D5)."""
+
+    sender_domain = None
+
+    def from_domain(self, row, tags):
+        return "odd.example" if row.id % 2 else "even.example"
+
+
+async def sender_of_two(mailing, server, accounts):
+    sender = await mailing.sender(server, routing=Routing(accounts))
+    sender.plan = TwoSenders(**{item.name: getattr(sender.plan, item.name) for item in fields(Plan) if item.init})
+    return sender
+
+
+def of_odd(server):
+    return sum(int(entry.recipient[1:].partition("@")[0]) % 2 for entry in server.ledger)
+
+
+async def test_messages_of_each_from_domain_go_over_its_own_accounts(of):
+    async with of(400) as mailing, AsyncExitStack() as stack:
+        odd, even, anywhere = await served(stack, "dot 5%: wait 0.05; usual", "", "")
+        accounts = [
+            account(odd, 1, from_domains=frozenset({"odd.example"})),
+            account(even, 2, from_domains=frozenset({"even.example"})),
+            account(anywhere, 3),
+        ]
+        async with asyncio.timeout(WITHIN):
+            ended = await (await sender_of_two(mailing, odd, accounts)).run()
+        assert ended.accepted == 400
+        assert [len(odd.ledger), len(even.ledger), len(anywhere.ledger)] == [200, 200, 0]
+        assert (of_odd(odd), of_odd(even)) in ((200, 0), (0, 200))  # by the recipient's id, not its address
+
+
+async def test_fault_of_a_from_domains_only_account_stops_the_mailing_and_sends_nothing_another_way(of):
+    async with of(60) as mailing, AsyncExitStack() as stack:
+        odd, even = await served(stack, FAULT, "dot *: wait 0.01; usual")
+        accounts = [account(odd, 1, from_domains=frozenset({"odd.example"})), account(even, 2)]
+        async with asyncio.timeout(WITHIN):
+            ended = await (await sender_of_two(mailing, odd, accounts)).run()
+        assert ended.fault is not None
+        assert ended.fault.code == 554
+        assert of_odd(even) in (0, len(even.ledger))
+        statuses = await mailing.statuses()
+        assert statuses["ready"] >= 30
+        assert statuses.get("sent", 0) == len(even.ledger)
 
 
 async def test_account_the_mailing_names_stands_alone(of):
