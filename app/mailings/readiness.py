@@ -9,6 +9,7 @@ from app.content.compiled import CompiledMessage
 from app.content.compiler import MessageSource, compile_message
 from app.content.headers import HeaderError, UnsendableAddressError
 from app.content.merge_tags import CONTACT_TAGS, MergeTagError
+from app.mailings.account_checks import check_accounts
 from app.mailings.composing import Composer, source_of
 from app.mailings.empty_tags import Survey, as_written, survey
 from app.mailings.errors import NotReady
@@ -37,6 +38,7 @@ async def judge(session: AsyncSession, *, mailing: Mailing, composer: Composer, 
     sources = await recipient_queries.list_sources(session, mailing_id=mailing.id)
     counts = counts_of(await recipient_queries.read_tallies(session, mailing_id=mailing.id))
     setup = await check_setup(session, mailing=mailing, require_approved=settings.require_approved_domains)
+    setup += await check_accounts(session, mailing=mailing, settings=settings)
     content, compiled = _content(source, settings.public_url)
     if surveyed and compiled is not None:
         about_sender, about_tags = await _survey(session, mailing, compiled)
