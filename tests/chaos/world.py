@@ -91,6 +91,13 @@ class World:
     def start_worker(self) -> None:
         self.workers.append(self.spawn("workers"))
 
+    async def all_started(self) -> None:
+        """Wait until every worker listens to signals."""
+        log = self.settings.data_dir / "workers.log"
+        async with asyncio.timeout(WITHIN):
+            while log.read_bytes().count(b"worker.started") < len(self.workers) + len(self.leaving):
+                await asyncio.sleep(0.05)
+
     def start_api(self) -> None:
         self.api_process = self.spawn("app.cli", "api")
 

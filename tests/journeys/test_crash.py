@@ -48,6 +48,7 @@ async def test_killed_workers_lose_nobody_and_mail_nobody_twice(broken):
 
 
 async def test_workers_that_are_asked_to_end_leave_nothing_in_doubt(broken):
+    await broken.all_started()
     mailing_id = await broken.start_mailing(addresses(1500))
     await broken.taken_more(300)
     asked = [broken.signal_worker(signal.SIGTERM, index=0) for _ in range(2)]
