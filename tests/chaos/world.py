@@ -95,7 +95,7 @@ class World:
         """Wait until every worker listens to signals."""
         log = self.settings.data_dir / "workers.log"
         async with asyncio.timeout(WITHIN):
-            while log.read_bytes().count(b"worker.started") < len(self.workers) + len(self.leaving):
+            while log.read_bytes().count(b"worker.started") < len(self.workers) + len(self.leaving):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
     def start_api(self) -> None:
