@@ -23,6 +23,10 @@ class Picking:
     """Over which accounts a task may go; None: over all, so that nothing is ever put aside."""
     closed: bool = False
     """Nothing more is given out."""
+    ahead: bool = False
+    """Messages are made ahead (ahead.py): connections get tasks that came back from there, and no others."""
+    making: int = 0
+    """How many tasks are out of their chunk, and their messages being made."""
     _chunks: dict[tuple[int, int], Held] = field(default_factory=dict)
     """By number and epoch: a chunk that was lost may be leased again while its old messages are in flight."""
     _aside: dict[Route, deque[Task]] = field(default_factory=dict)
@@ -55,7 +59,7 @@ class Picking:
     @property
     def waiting(self) -> int:
         """How many tasks are with no connection and have no result."""
-        return self.returned + sum(held.waiting for held in self._chunks.values())
+        return self.returned + self.making + sum(held.waiting for held in self._chunks.values())
 
     @property
     def returned(self) -> int:
@@ -74,6 +78,13 @@ class Picking:
         now = boot_seconds()
         if self._aside and (task := self._from_aside(routes, now)):
             return task
+        return None if self.ahead else self._of_chunks(routes, now)
+
+    def next_of_chunks(self) -> Task | None:
+        """Give the next task of the chunks, whatever its route, for its message to be made ahead."""
+        return None if self.closed else self._of_chunks(None, boot_seconds())
+
+    def _of_chunks(self, routes: Collection[Route] | None, now: float) -> Task | None:
         for held in self._chunks.values():
             if held.fenced or now >= held.deadline:
                 continue

@@ -7,11 +7,12 @@ from email.utils import formatdate
 from functools import lru_cache
 from typing import Any
 
-from app.content.compiled import CompiledMessage, RecipientData, TokenSlot
+from app.content.compiled import CompiledMessage, Joint, RecipientData, TokenSlot
 from app.content.headers import UnsendableError
 from app.delivery.merge_data import values_of
 from app.delivery.signing import Signing
 from app.delivery.smtp.wire import Stuffed
+from app.domains.dkim import Signer
 from app.domains.signing import Signers
 from app.platform.tokens import Purpose, TokenKey
 
@@ -43,6 +44,16 @@ class Task:
     """It was refused for a fault of ours before (suspects.py)."""
     barred: bool = False
     """It was no longer ready when its window was committed: blocked meanwhile (D47)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsigned:
+    """A recipient's message before it is signed, and who signs it."""
+
+    content: bytes
+    joint: Joint
+    filled: list[str]
+    signer: Signer | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +97,14 @@ class Plan:
         values = values_of(row, tags) if self.compiled.sender_contact else {}
         return _domain(self.compiled.sender_for(values)[1])
 
+    @property
+    def signs_slowly(self) -> bool:
+        """Whether messages should be made ahead, in other threads: signed with RSA, or by whom is not known."""
+        if not self.signers or self.sender_domain is None:
+            return bool(self.signers)
+        signer = self.signers.of(self.sender_domain)
+        return signer is not None and signer.is_slow
+
     def return_path(self, recipient_id: int) -> str:
         """Return the recipient's own bounce address (VERP, D57)."""
         return f"{self.tokens.make_return_path(recipient_id)}@{self.return_domain}"
@@ -95,12 +114,23 @@ class Plan:
 
         `as_recipient` NOBODY makes the tokens of a test. Raises UnsendableError, SealBrokenError.
         """
+        return self.finish(self.fill(row, tags, as_recipient=as_recipient))
+
+    def fill(self, row: Any, tags: tuple[str, ...], *, as_recipient: int | None = None) -> Unsigned:
+        """Return what `render` returns before it is signed; raises as `render` does."""
         recipient_id: int = row.id if as_recipient is None else as_recipient
         data = self.data(row, tags, recipient_id=recipient_id)
         joint, filled = self.compiled.fill(data, **self.allowed(row))
         content = joint.fill(filled)
-        if signer := self._signing.signer_of(content):
-            content = self._signing.sign(content, signer=signer, joint=joint, filled=filled)
+        return Unsigned(content, joint, filled, self._signing.signer_of(content))
+
+    def finish(self, unsigned: Unsigned) -> Stuffed:
+        """Return a message ready to be sent. May be called in another thread: signing takes most of its time."""
+        content = unsigned.content
+        if unsigned.signer:
+            content = self._signing.sign(
+                content, signer=unsigned.signer, joint=unsigned.joint, filled=unsigned.filled
+            )  # fmt: skip
         # No line of it begins with a dot: tests/content/test_rendering.py, test_every_line_can_be_sent_as_it_is.
         message = Stuffed(content)
         if self.tail:

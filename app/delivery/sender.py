@@ -16,6 +16,7 @@ from typing import Any
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.delivery import queries
+from app.delivery.ahead import Ahead
 from app.delivery.journal import Journal
 from app.delivery.outlet import Outlet
 from app.delivery.outlets import Outlets
@@ -83,6 +84,7 @@ class Sender:  # the one class with a life of its own: it is what connections pu
     _flushing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _journal: Journal = field(init=False)
     _outlets: Outlets = field(init=False)
+    _ahead: Ahead = field(init=False)
     _tags: tuple[str, ...] = field(init=False)
 
     async def run(self, *, until: float | None = None) -> Ended:
@@ -91,6 +93,7 @@ class Sender:  # the one class with a life of its own: it is what connections pu
         self._tags = self.plan.tags
         routes = self._routes()
         self._outlets = Outlets(self.routing, routes, self, self.standings, self.database, self.on_trouble)
+        self._ahead = Ahead(self.plan, self._tags, self._picking, refuse=self._refuse, wake=self._outlets.wake)
         flusher = asyncio.create_task(self._flush_loop())
         given_back = False
         try:
@@ -110,6 +113,7 @@ class Sender:  # the one class with a life of its own: it is what connections pu
             if self._exhausted and not self._picking:
                 return
             _raise_failure(flusher)
+            self._ahead.go_on()
             self._outlets.widen(self._picking.waiting)
             if self._picking.returned:
                 self._outlets.wake()
@@ -157,17 +161,21 @@ class Sender:  # the one class with a life of its own: it is what connections pu
 
     def next(self, outlet: Outlet) -> Envelope | None:
         """Give the next message of an outlet whose start a committed window allows."""
+        self._ahead.fill()
         while task := self._picking.next(outlet.routes):
             task.chunk.in_hand += 1
             try:
                 task.content = task.content or self.plan.render(task.row, self._tags)
             except UnsendableError as error:
                 task.chunk.in_hand -= 1
-                self._record(task, decided_here(Outcome.REJECTED, str(error)))
+                self._refuse(task, error)
                 continue
             path, shared = self.plan.return_path(task.recipient_id), len(self.plan.tail)
             return Envelope(key=task, sender=path, recipient=task.email, shared=shared)
         return None
+
+    def _refuse(self, task: Task, error: Exception) -> None:
+        self._record(task, decided_here(Outcome.REJECTED, str(error)))
 
     def content(self, envelope: Envelope) -> bytes:
         """Give the message, as `next` made it."""
@@ -361,6 +369,7 @@ class Sender:  # the one class with a life of its own: it is what connections pu
     async def _end(self, flusher: asyncio.Task[None]) -> bool:
         """Let what is in flight finish, store the last results and release the chunks; False leaves it to recovery."""
         self._picking.closed = True
+        self._ahead.close()
         try:
             for connection in self._outlets.open():
                 connection.drain()

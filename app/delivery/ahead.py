@@ -1,0 +1,93 @@
+"""Messages made before a connection asks for them, where making one takes long: signed with RSA, in other threads.
+
+An RSA signature takes 210 µs, twice as long as all the rest of sending a message, and holds no lock of Python's
+meanwhile. So tasks are taken out of their chunks as the committed windows allow, their messages are filled here and
+signed there, and what is done is put among the tasks that connections take first. Nothing of it has been started: a
+task whose chunk is lost meanwhile is dropped, and at the end whatever lies here is left to the next sender.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+
+from app.delivery.picking import Picking
+from app.delivery.plan import Plan, Task, UnsendableError, Unsigned
+
+DEPTH = 96  # messages made and not taken: a third of a window, some 3 MB
+BATCH = 8  # messages for one trip to a thread and back, which costs as much as filling two
+THREADS = min(4, os.cpu_count() or 1)
+SWITCH_SECONDS = 0.0005
+"""How long the sending thread may keep the interpreter from one that has signed; Python's own 5 ms leave it idle."""
+
+
+@dataclass(slots=True)
+class Ahead:
+    """What makes messages ahead for one sender."""
+
+    plan: Plan
+    tags: tuple[str, ...]
+    picking: Picking
+    refuse: Callable[[Task, Exception], None]
+    """Called for a message that cannot be made."""
+    wake: Callable[[], None]
+    """Called when messages are done."""
+    _failure: BaseException | None = None
+    _pool: ThreadPoolExecutor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.picking.ahead = self.plan.signs_slowly
+        if not self.picking.ahead:
+            self._closed = True
+            return
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="signing")
+        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_SECONDS))
+
+    def fill(self) -> None:
+        """Have messages made until there are enough; called wherever one was taken or more are allowed."""
+        while self._failure is None and self.picking.making + self.picking.returned <= DEPTH - BATCH:
+            batch = self._next_batch()
+            if not batch:
+                return
+            self.picking.making += len(batch)
+            loop = asyncio.get_running_loop()
+            done = loop.run_in_executor(self._pool, _sign, self.plan, batch)
+            done.add_done_callback(partial(self._put, batch))
+
+    def go_on(self) -> None:
+        """Have more messages made; raises why that cannot be done, if so: a fault of ours."""
+        if self._failure is not None:
+            raise self._failure
+        self.fill()
+
+    def close(self) -> None:
+        """Make no more; what threads are at ends within a millisecond."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _next_batch(self) -> list[tuple[Task, Unsigned]]:
+        batch: list[tuple[Task, Unsigned]] = []
+        while len(batch) < BATCH and (task := self.picking.next_of_chunks()):
+            try:
+                batch.append((task, self.plan.fill(task.row, self.tags)))
+            except UnsendableError as error:
+                self.refuse(task, error)
+        return batch
+
+    def _put(self, batch: list[tuple[Task, Unsigned]], done: "asyncio.Future[None]") -> None:
+        self.picking.making -= len(batch)
+        if done.cancelled():
+            return
+        if error := done.exception():
+            self._failure = error
+        else:
+            for task, _ in batch:
+                self.picking.put_back(task)
+        self.wake()
+
+
+def _sign(plan: Plan, batch: list[tuple[Task, Unsigned]]) -> None:
+    for task, unsigned in batch:
+        task.content = plan.finish(unsigned)
