@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from app.delivery.picking import Picking
@@ -22,6 +22,9 @@ BATCH = 8  # messages for one trip to a thread and back, which costs as much as 
 THREADS = min(4, os.cpu_count() or 1)
 SWITCH_SECONDS = 0.0005
 """How long the sending thread may keep the interpreter from one that has signed; Python's own 5 ms leave it idle."""
+
+
+_POOL = ThreadPoolExecutor(THREADS, thread_name_prefix="signing")  # of the process; threads start when they are needed
 
 
 @dataclass(slots=True)
@@ -35,26 +38,25 @@ class Ahead:
     """Called for a message that cannot be made."""
     wake: Callable[[], None]
     """Called when messages are done."""
+    _closed: bool = False
     _failure: BaseException | None = None
-    _pool: ThreadPoolExecutor = field(init=False)
 
     def __post_init__(self) -> None:
         self.picking.ahead = self.plan.signs_slowly
         if not self.picking.ahead:
             self._closed = True
             return
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="signing")
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_SECONDS))
 
     def fill(self) -> None:
         """Have messages made until there are enough; called wherever one was taken or more are allowed."""
-        while self._failure is None and self.picking.making + self.picking.returned <= DEPTH - BATCH:
+        while not (self._closed or self._failure) and self.picking.making + self.picking.returned <= DEPTH - BATCH:
             batch = self._next_batch()
             if not batch:
                 return
             self.picking.making += len(batch)
             loop = asyncio.get_running_loop()
-            done = loop.run_in_executor(self._pool, _sign, self.plan, batch)
+            done = loop.run_in_executor(_POOL, _sign, self.plan, batch)
             done.add_done_callback(partial(self._put, batch))
 
     def go_on(self) -> None:
@@ -64,8 +66,8 @@ class Ahead:
         self.fill()
 
     def close(self) -> None:
-        """Make no more; what threads are at ends within a millisecond."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Make no more; what the threads are at is dropped."""
+        self._closed = True
 
     def _next_batch(self) -> list[tuple[Task, Unsigned]]:
         batch: list[tuple[Task, Unsigned]] = []
@@ -78,7 +80,7 @@ class Ahead:
 
     def _put(self, batch: list[tuple[Task, Unsigned]], done: "asyncio.Future[None]") -> None:
         self.picking.making -= len(batch)
-        if done.cancelled():
+        if self._closed or done.cancelled():
             return
         if error := done.exception():
             self._failure = error

@@ -13,6 +13,7 @@ from app.delivery.merge_data import values_of
 from app.delivery.signing import Signing
 from app.delivery.smtp.wire import Stuffed
 from app.domains.dkim import Signer
+from app.domains.names import domain_of
 from app.domains.signing import Signers
 from app.platform.tokens import Purpose, TokenKey
 
@@ -102,7 +103,8 @@ class Plan:
         """Whether messages should be made ahead, in other threads: signed with RSA, or by whom is not known."""
         if not self.signers or self.sender_domain is None:
             return bool(self.signers)
-        signer = self.signers.of(self.sender_domain)
+        domain = domain_of(self.compiled.sender[1])
+        signer = self.signers.of(domain) if domain else None
         return signer is not None and signer.is_slow
 
     def return_path(self, recipient_id: int) -> str:

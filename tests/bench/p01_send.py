@@ -1,11 +1,12 @@
 """P1: a whole send by the real workers, results durable in PostgreSQL, against Postfix's smtp-source."""
 
 import time
+from collections.abc import Sequence
 
 from tests.bench.house import House
 from tests.bench.measuring import BASELINE, Measured, Run, Target
 from tests.bench.processes import cpu_seconds, running
-from tests.bench.sending import LINKS, compose, prepare, send
+from tests.bench.sending import LINKS, compose, prepare, send, sign_with
 from tests.bench.tools import SmtpTools, postfix
 
 RUNS = 3
@@ -18,8 +19,10 @@ async def measure(house: House, size: str) -> Measured:
     return await measure_with(house, postfix(), messages=MESSAGES[size], runs=RUNS)
 
 
-async def measure_with(house: House, smtp: SmtpTools, *, messages: int, runs: int) -> Measured:
-    """Measure both sides in turn, on one sink."""
+async def measure_with(
+    house: House, smtp: SmtpTools, *, messages: int, runs: int, algorithms: Sequence[str] = ()
+) -> Measured:
+    """Measure both sides in turn, on one sink; signed with keys of these algorithms."""
     workers = house.workers(WORKERS, smtp_url=smtp.sink.url)
     measured: list[Run] = []
     async with prepare(house, persons=messages) as prepared:
@@ -28,13 +31,14 @@ async def measure_with(house: House, smtp: SmtpTools, *, messages: int, runs: in
             running(*workers, directory=house.directory) as processes,
         ):
             pids = [process.pid for process in processes]
+            await sign_with(prepared, algorithms)
             for _ in range(runs):
                 mailing_id, octets = await compose(prepared)
                 measured.append(await run_baseline(smtp, messages=messages, octets=octets, sink=sink.pid))
                 measured.append(await send(prepared, mailing_id, workers=pids, sinks=[sink.pid]))
     settings = {
         "messages": messages, "octets": octets, "links": LINKS, "workers": WORKERS,
-        "connections": house.settings.smtp_connections, "senders": house.settings.senders,
+        "connections": house.settings.smtp_connections, "senders": house.settings.senders, "signed": list(algorithms),
     }  # fmt: skip
     return Measured(measured, settings)
 

@@ -23,6 +23,7 @@ from tests.bench.processes import cpu_seconds, peak_rss_mb
 LOOK_SECONDS = 0.02
 STALLED_SECONDS = 30.0  # without a single result
 
+FROM_DOMAIN = "nordlys.example"
 LINKS = 20
 PARAGRAPHS = 47  # with the text part that is made from them, a message of some 30 KB
 _SENTENCE = (
@@ -84,7 +85,7 @@ def newsletter() -> str:
 async def compose(prepared: Prepared) -> tuple[int, int]:
     """Make a mailing and let a worker make its list; return its id and the size of a message in octets."""
     setup = {
-        "name": "Høstnytt", "from_name": "Nordlys", "from_email": "post@nordlys.example", "language": "nb",
+        "name": "Høstnytt", "from_name": "Nordlys", "from_email": f"post@{FROM_DOMAIN}", "language": "nb",
         "subscription_type_id": prepared.type_id,
     }  # fmt: skip
     mailing_id = (await call(prepared, "POST", "", setup))["id"]
@@ -94,6 +95,23 @@ async def compose(prepared: Prepared) -> tuple[int, int]:
     await call(prepared, "POST", f"/{mailing_id}/sources", source)
     await until(prepared, mailing_id, lambda seen: bool(seen["listed"]))
     return mailing_id, (await call(prepared, "GET", f"/{mailing_id}/preview"))["size"]
+
+
+async def sign_with(prepared: Prepared, algorithms: Sequence[str]) -> None:
+    """Make and activate keys of the From domain of `compose`: what is sent from then on is signed."""
+    if not algorithms:
+        return
+    domain = await _post(prepared, "", {"domain": FROM_DOMAIN})
+    for algorithm in algorithms:
+        key = await _post(prepared, f"/{domain['id']}/dkim-keys", {"algorithm": algorithm})
+        await _post(prepared, f"/{domain['id']}/dkim-keys/{key['id']}/activate", {"force": True})
+
+
+async def _post(prepared: Prepared, path: str, body: Mapping[str, Any]) -> Any:
+    answer = await prepared.client.post(f"/v1/sending-domains{path}", json=body)
+    if answer.is_error:
+        raise BenchError(f"/v1/sending-domains{path} answers {answer.status_code}: {answer.text}")
+    return answer.json()
 
 
 async def call(prepared: Prepared, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
