@@ -31,9 +31,9 @@ def openssl_speed(*, seconds: int) -> Signs:
 
     async def signs() -> Run:
         output = await run_program(program, "speed", "-seconds", str(seconds), "-mr", "rsa2048", within=60)
-        for line in output.splitlines():  # +F2:number:bits:seconds per signature:seconds per verification
+        for line in output.splitlines():  # +F2:number:bits:signatures per second:verifications
             if line.startswith("+F2:"):
-                return Run(BASELINE, 1 / float(line.split(":")[3]), seconds)
+                return Run(BASELINE, float(line.split(":")[3]), seconds)
         raise BenchError(f"openssl speed says nothing of RSA: {output[-300:]}")
 
     return signs
