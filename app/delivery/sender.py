@@ -89,11 +89,11 @@ class Sender:  # the one class with a life of its own: it is what connections pu
 
     async def run(self, *, until: float | None = None) -> Ended:
         """Send; `until` (boot seconds) is when to leave the rest to others, so that small mailings get their turn."""
-        self._journal = Journal(self.journal_directory)
         self._tags = self.plan.tags
         routes = self._routes()
         self._outlets = Outlets(self.routing, routes, self, self.standings, self.database, self.on_trouble)
         self._ahead = Ahead(self.plan, self._tags, self._picking, refuse=self._refuse, wake=self._outlets.wake)
+        self._journal = Journal(self.journal_directory)
         flusher = asyncio.create_task(self._flush_loop())
         given_back = False
         try:

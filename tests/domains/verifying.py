@@ -9,7 +9,7 @@ import dkim
 
 from app.domains.dkim import Signer, SigningKey
 from app.domains.key_material import make_key, read_key, record_name, record_text
-from app.domains.models import Algorithm
+from app.domains.models import Algorithm, DkimKey
 from tests.conftest import SECRET
 
 
@@ -25,6 +25,10 @@ class Published:
         selector = selector or algorithm.value
         self.records[record_name(selector, domain)] = record_text(algorithm, pair.public_key)
         return SigningKey(domain, selector, read_key(pair.private_key, secret=SECRET))
+
+    def publish(self, domain: str, key: DkimKey) -> None:
+        """Publish a key that the service has made."""
+        self.records[record_name(key.selector, domain)] = record_text(key.algorithm, key.public_key)
 
     def txt(self, name: bytes, timeout: int = 5) -> bytes | None:
         """Answer as dkimpy asks."""
