@@ -112,7 +112,8 @@ class Sender:  # the one class with a life of its own: it is what connections pu
                 await self._lease_next()
             if self._exhausted and not self._picking:
                 return
-            _raise_failure(flusher)
+            if flusher.done():
+                flusher.result()  # it never ends but by failing
             self._ahead.go_on()
             self._outlets.widen(self._picking.waiting)
             if self._picking.returned:
@@ -330,11 +331,7 @@ class Sender:  # the one class with a life of its own: it is what connections pu
                 epochs=[held.epoch for held in chunks],
                 window_ends=[held.end_of(held.allowed + grant) for held, grant in pairs],
                 dones=dones,
-                granted=[
-                    task.recipient_id
-                    for held, grant in pairs
-                    for task in held.tasks[held.allowed : held.allowed + grant]
-                ],
+                granted=[task.recipient_id for held, grant in pairs for task in held.after_window(grant)],
                 **columns(results, self.retries),
             )
             if bounced := bounces(results, self.retries):
@@ -401,8 +398,3 @@ class Sender:  # the one class with a life of its own: it is what connections pu
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 return True
-
-
-def _raise_failure(task: asyncio.Task[None]) -> None:
-    if task.done():
-        task.result()

@@ -45,9 +45,13 @@ class Held:
         """Return the window end that allows the first `count` tasks."""
         return self.tasks[count - 1].seq if count else self.first_seq - 1
 
+    def after_window(self, count: int) -> list[Task]:
+        """Return the `count` tasks that follow those that are allowed."""
+        return self.tasks[self.allowed : self.allowed + count]
+
     def allow(self, count: int, barred: Collection[int]) -> None:
         """Allow `count` more tasks; of them, recipients in `barred` are no longer ready and are passed over."""
-        for task in self.tasks[self.allowed : self.allowed + count]:
+        for task in self.after_window(count):
             if task.recipient_id in barred:
                 task.barred = True
                 self.settled += 1

@@ -11,6 +11,7 @@ from tests.bench import (
     a03_bulk,
     latency,
     p01_send,
+    p03_signed_rsa,
     p04_two_workers,
     p05_growth,
     p06_click,
@@ -67,6 +68,18 @@ async def test_other_sends_are_measured(house, measure, settings):
     assert (baseline.side, ours.side) == (BASELINE, OURS)
     assert ours.value > 0
     assert ours.peak_rss_mb > 0
+
+
+async def test_a_signed_send_is_measured_and_every_message_is_signed(house):
+    sink = prepare_catcher(house.directory)
+    signs = p03_signed_rsa.openssl_speed(seconds=1)
+    measured = await p03_signed_rsa.measure_with(house, smtp_tools(sink), signs, messages=60, runs=1)
+
+    baseline, ours = measured.runs
+    assert (baseline.side, ours.side) == (BASELINE, OURS)
+    assert 10 < baseline.value < 100_000
+    caught = await asyncio.to_thread(lambda: list((house.directory / "mail" / "new").iterdir()))
+    assert sum(b"DKIM-Signature: v=1; a=rsa-sha256" in file.read_bytes()[:2000] for file in caught) == 60
 
 
 async def test_clicks_are_measured_and_none_is_lost(house):

@@ -64,7 +64,7 @@ async def test_stopping_leaves_what_was_made_to_the_next_sender(of):
 async def test_a_chunk_that_was_overtaken_is_not_sent_from_what_was_made(of):
     async with of(600) as mailing, SmtpServer("dot 1+: wait 0.05; usual") as server:
         await sign(mailing)
-        sender = await mailing.sender(server, connections=2)
+        sender = await mailing.sender(server)
         running = asyncio.create_task(sender.run())
         await reached(server, 4)
         await mailing.sql.execute("UPDATE chunk SET epoch = epoch + 1, owner = 'another', lease_until = now() + '1 h'")
