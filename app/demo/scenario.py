@@ -123,6 +123,7 @@ def compose(api: httpx2.Client, console: Console, *, audience: Audience) -> int:
         "text": (_HERE / "newsletter.txt").read_text(encoding="utf-8"),
     }
     template = call(api, "POST", "/v1/templates", json=content)
+    call(api, "POST", "/v1/sending-domains", json={"domain": "nordlys.example", "trusted": True})
     types = {kind["name"]: kind["id"] for kind in every(api, "/v1/subscription-types")}
     folder = call(api, "POST", "/v1/folders", json={"kind": "mailing", "name": "Nyhetsbrev"})
     project = call(api, "POST", "/v1/projects", json={"external_id": "CRM-P-7", **PROJECT})

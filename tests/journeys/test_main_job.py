@@ -161,6 +161,27 @@ def bounce(service, message) -> None:
         smtp.sendmail("", [return_path], report)
 
 
+def test_each_customer_hears_from_the_own_contact(service):
+    """D5, over SMTP: signed and sent by what the message itself says."""
+    service.post("/v1/sending-domains", {"domain": "contacts.example", "trusted": True})
+    rules = {"from_rule": "our_contact", "reply_to_rule": "our_contact", "reply_to": "svar@nordlys.example"}
+    mailing = draft(service, "Contacts", **rules)
+    kari = reader(service, mailing, "Kari Nordmann", "kari@contacts.example")
+    ola = reader(service, mailing, "Ola Nordmann", "ola@contacts.example")
+    contact = {"name": "Åse Selger", "email": "aase@contacts.example"}
+    service.ok("PATCH", f"/v1/persons/{kari['id']}", json={"our_contact": contact})
+    add_persons(service, mailing, [kari, ola])
+    send(service, mailing)
+    headers = {
+        address: [(str(message["From"]), str(message["Reply-To"])) for message in service.caught(address)]
+        for address in ("kari@contacts.example", "ola@contacts.example")
+    }
+    assert headers == {
+        "kari@contacts.example": [("Åse Selger <aase@contacts.example>", "Åse Selger <aase@contacts.example>")],
+        "ola@contacts.example": [("Nordlys Bygg <post@nordlys.example>", "svar@nordlys.example")],
+    }
+
+
 def test_an_incomplete_mailing_is_refused_with_every_problem_named(service):
     mailing = service.post("/v1/mailings", {"name": "Empty"})
     refused = service.crm.post(f"/v1/mailings/{mailing['id']}/send")

@@ -1,12 +1,19 @@
 """Who a mailing is from, and who gets the replies, for each recipient (D5)."""
 
+import asyncio
 import email
 import email.policy
 
+import asyncpg
 import pytest
-from sqlalchemy import text
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import ARRAY, Text, bindparam, text
 
+from app.content.headers import UnsendableAddressError, mailbox
 from app.content.links import fill_target
+from app.content.tag_columns import is_usable
 from app.delivery import queries
 from app.delivery.service import load_plan
 from app.mailings.composing import Composer, render_test
@@ -14,7 +21,7 @@ from app.mailings.service import read_mailing
 from app.platform.db import run
 from app.platform.tokens import Purpose, TokenKey
 from app.tracking.values import read_values
-from tests.conftest import SECRET
+from tests.conftest import ROOT, SECRET
 from tests.mailings.desk import CONTENT, Desk
 
 TOKENS = TokenKey.from_secret(SECRET)
@@ -109,6 +116,27 @@ async def test_the_contact_is_the_sender_where_its_domain_is_approved(desk):
         assert fill_target(found.target, {}) == "https://x.example/?of=post%40nordlys.example"  # database away (D41)
 
 
+async def test_sql_and_the_header_agree_on_what_can_be_sent(desk):
+    """Or a contact's address would fail a recipient's message instead of being passed over."""
+    locals_ = [*(f"a{chr(code)}b" for code in range(33, 0x180)), "a.b", ".a", "a.", "a..b", "", "a" * 300, "A.B-c+d"]
+    addresses = [f"{local}@nordlys.example" for local in locals_] + ["a@b@nordlys.example", "nordlys.example", "a@"]
+    statement = text(
+        f"SELECT p.our_contact_email AS address, coalesce({is_usable('our_contact')}, false) AS usable "
+        "FROM unnest(:addresses) AS p (our_contact_email)"
+    ).bindparams(bindparam("addresses", type_=ARRAY(Text)))
+    async with desk.database.begin() as session:
+        found = {row.address: row.usable for row in await run(session, statement, addresses=addresses)}
+
+    def can_be_sent(address):
+        try:
+            return mailbox("From", "", address) == f"From: {address}\r\n"
+        except UnsendableAddressError:
+            return False
+
+    assert found == {address: can_be_sent(address) for address in addresses}
+    assert set(found.values()) == {True, False}
+
+
 async def sent(desk, mailing):
     """Return the messages of a mailing that is being sent, by address, as its senders make them."""
     async with desk.database.begin() as session:
@@ -198,3 +226,19 @@ async def test_the_report_and_readiness_tell_for_how_many_the_fallback_stands_in
         "reply_to_falls_back": "3 of 3 ready recipients have no support_contact with an address in an approved sending "
         "domain: they reply to the sender.",
     }
+
+
+async def test_mailings_from_before_there_were_rules_keep_who_gets_the_replies(fresh_database):
+    config = Config(ROOT / "alembic.ini")
+    config.set_main_option("sqlalchemy.url", fresh_database)
+    before = ScriptDirectory.from_config(config).get_revision("sender_rules").down_revision
+    await asyncio.to_thread(command.downgrade, config, before)
+    connection = await asyncpg.connect(fresh_database)
+    for reply_to in (None, "", "r@x.example"):
+        columns = "name, subject, html, from_name, from_email, reply_to"
+        await connection.execute(f"INSERT INTO mailing ({columns}) VALUES ('M', '', '', '', '', $1)", reply_to)
+    await asyncio.to_thread(command.upgrade, config, "head")
+    found = await connection.fetch("SELECT from_rule, reply_to_rule, reply_to_name, reply_to FROM mailing ORDER BY id")
+    await connection.close()
+    none = ("always", "use_from", "", None)
+    assert [tuple(row) for row in found] == [none, none, ("always", "always", "", "r@x.example")]
