@@ -11,7 +11,7 @@ from app.platform.tables import Row, choice, json_field, moment, reference
 
 
 class RecipientStatus(StrEnum):
-    """Where a recipient is (D24). `sending` is stored nowhere yet: lines inside a committed window still say ready."""
+    """Where a recipient is (D24). `sending` is stored nowhere: it is said when it is read (sending_queries.py)."""
 
     READY = "ready"
     BLOCKED = "blocked"

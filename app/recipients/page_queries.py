@@ -1,6 +1,6 @@
 """Pages of a list, as fast at a million lines as at a thousand: a filter that few meet walks a bounded way."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -14,8 +14,9 @@ from app.contacts.addresses import InvalidEmail, normalise_email
 from app.platform.db import run
 from app.platform.plans import along_index
 from app.recipients.filters import Mark, RecipientFilter
-from app.recipients.models import Recipient
+from app.recipients.models import Recipient, RecipientStatus
 from app.recipients.queries import read_tallies
+from app.recipients.sending_queries import lines_being_sent
 
 Item = TypeVar("Item")
 
@@ -51,7 +52,10 @@ async def read_page_ids(
         return RecipientPage([], None)
     of_list = _list_after(mailing_id, after or 0)
     named = await _lines_of_whom(session, mailing_id=mailing_id, found=found, after=after or 0)
-    asked = conditions(Recipient, found)
+    sending = await lines_being_sent(session, mailing_id=mailing_id) if _tells_sending(found) else []
+    if set(found.status) == {RecipientStatus.SENDING} and named is None:
+        named = RecipientPage(sending, None)
+    asked = conditions(Recipient, found, sending=sending)
     if named is not None:
         of_whom = [*of_list, col(Recipient.id) == sa.any_(_ids(named.lines)), *asked]
         ids = (await session.exec(select(Recipient.id).where(*of_whom).order_by(*_IN_ORDER).limit(limit + 1))).all()
@@ -59,8 +63,9 @@ async def read_page_ids(
     async with along_index(session):
         if asked:
             return await _walk(
-                session, of_list, mailing_id=mailing_id, found=found, after=after or 0, limit=limit, walk=walk
-            )
+                session, of_list, asked=lambda line: conditions(line, found, sending=sending), mailing_id=mailing_id,
+                after=after or 0, limit=limit, walk=walk,
+            )  # fmt: skip
         ids = (await session.exec(select(Recipient.id).where(*of_list).order_by(*_IN_ORDER).limit(limit + 1))).all()
     return RecipientPage(ids[:limit], ids[limit - 1] if len(ids) > limit else None)
 
@@ -84,13 +89,13 @@ _LINE = sa.tuple_(*_IN_ORDER)
 
 
 async def _walk(
-    session: AsyncSession, of_list: Sequence[Any], *, mailing_id: int, found: RecipientFilter, after: int, limit: int,
-    walk: int,
+    session: AsyncSession, of_list: Sequence[Any], *, asked: Callable[[Any], list[Any]], mailing_id: int, after: int,
+    limit: int, walk: int,
 ) -> RecipientPage[int]:  # fmt: skip
     # The inner limit bounds the walk along recipient_list_idx, the outer one ends it early.
     walked = select(Recipient).where(*of_list).order_by(*_IN_ORDER).limit(walk).subquery()
     line = aliased(Recipient, walked)
-    query = select(line.id).where(*conditions(line, found)).order_by(col(line.mailing_id), col(line.id))
+    query = select(line.id).where(*asked(line)).order_by(col(line.mailing_id), col(line.id))
     ids = (await session.exec(query.limit(limit + 1))).all()
     if len(ids) > limit:
         return RecipientPage(ids[:limit], ids[limit - 1])
@@ -116,7 +121,10 @@ _END_OF_WALK = text("""
 
 async def _is_empty(session: AsyncSession, *, mailing_id: int, found: RecipientFilter) -> bool:
     """Tell from the tallies that no line meets the filter, so that nobody walks a whole list for nothing."""
-    asked = [[status.value for status in found.status], [f"blocked:{reason.value}" for reason in found.reason]]
+    asked = [
+        [_STORED.get(status, status.value) for status in found.status],
+        [f"blocked:{reason.value}" for reason in found.reason],
+    ]
     asked += [[f"bounced:{found.bounce.value}"]] if found.bounce else []
     asked += [[_TALLIES[mark]] for mark in found.mark]
     if not any(asked):
@@ -125,17 +133,34 @@ async def _is_empty(session: AsyncSession, *, mailing_id: int, found: RecipientF
     return any(names and not any(tallies.get(name) for name in names) for names in asked)
 
 
+_STORED = {RecipientStatus.SENDING: RecipientStatus.READY.value}  # what the row of a line says until its result
 _TALLIES = {
     Mark.OPENED: "opened", Mark.CLICKED: "clicked", Mark.UNSUBSCRIBED: "unsubscribed", Mark.COMPLAINED: "complained",
     Mark.MACHINE_OPENED: "opened_total", Mark.MACHINE_CLICKED: "clicked_total",
 }  # fmt: skip
 
 
-def conditions(line: Any, found: RecipientFilter) -> list[Any]:
-    """Return what the filter asks of a line itself; whose line it is, `_lines_of_whom` finds."""
+def _tells_sending(found: RecipientFilter) -> bool:
+    """Whether the filter wants either lines that are ready or lines that are being sent, whose rows both say ready."""
+    return (RecipientStatus.READY in found.status) != (RecipientStatus.SENDING in found.status)
+
+
+def conditions(line: Any, found: RecipientFilter, *, sending: Sequence[int] = ()) -> list[Any]:
+    """Return what the filter asks of a line itself; whose line it is, `_lines_of_whom` finds.
+
+    `sending` are the lines that are being sent, if the filter tells them from those that are ready.
+    """
     asked: list[Any] = []
     if found.status:
-        asked.append(line.status.in_(found.status))
+        asked.append(line.status.in_({_STORED.get(status, status.value) for status in found.status}))
+    if _tells_sending(found):
+        # Their rows say ready: those that are meant are among them, or not, and all others do not say ready.
+        meant = line.id == sa.any_(_ids(sending))
+        asked.append(
+            or_(
+                line.status != RecipientStatus.READY, sa.not_(meant) if RecipientStatus.READY in found.status else meant
+            )
+        )
     if found.reason:
         asked.append(and_(line.status == "blocked", line.reason.in_(found.reason)))
     asked += [getattr(line, f"{mark.value}_at").is_not(None) for mark in found.mark]

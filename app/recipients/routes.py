@@ -51,7 +51,14 @@ Filter = Annotated[RecipientFilter, Depends(_filter)]
 
 async def _shown(session: AsyncSession, lines: Sequence[Recipient]) -> list[RecipientOut]:
     mobiles = await mobiles_of(session, recipient_ids=[line.id for line in lines]) if lines else {}
-    return [RecipientOut(**line.model_dump(), mobile=mobiles.get(line.id)) for line in lines]
+    sending = await service.find_sending(session, lines=lines)
+    return [
+        RecipientOut(
+            **line.model_dump(exclude={"status"}), mobile=mobiles.get(line.id),
+            status=RecipientStatus.SENDING if line.id in sending else line.status,
+        )
+        for line in lines
+    ]  # fmt: skip
 
 
 @routes.get("", operation_id="list_recipients", responses=declare(MailingNotFound), summary="List recipients")
@@ -59,6 +66,8 @@ async def list_recipients(
     caller: MailingsRead, session: Session, mailing_id: int, found: Filter, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[RecipientOut]:
     """List the recipients of a mailing, page by page, with everything that the filter tells.
+
+    Of those that are not sent yet, `sending` are the ones whose message may leave at any moment, and `ready` the others.
 
     To find few among many, a request walks at most 100 000 lines: its page may then have fewer items than `limit`, or
     none, while `next_cursor` says that the list goes on.
@@ -75,7 +84,7 @@ async def list_recipients(
 async def count_recipients(caller: MailingsRead, session: Session, mailing_id: int) -> ListCounts:
     """Return the size of the list, by status and by reason. The statuses always sum to the total."""
     await service.check_mailing(session, mailing_id=mailing_id)
-    return await service.count_list(session, mailing_id=mailing_id)
+    return await service.count_list_now(session, mailing_id=mailing_id)
 
 
 @routes.get(

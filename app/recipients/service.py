@@ -1,5 +1,6 @@
 """Sources come and go, the list follows."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, time
 from typing import Any
 
@@ -23,6 +24,7 @@ from app.recipients.models import (
     SourceKind,
 )
 from app.recipients.schemas import AddressesSourceIn, ListCounts, StatedConsent
+from app.recipients.sending_queries import lines_being_sent
 
 
 async def check_mailing(session: AsyncSession, *, mailing_id: int) -> None:
@@ -152,6 +154,25 @@ async def read_recipient(session: AsyncSession, *, mailing_id: int, recipient_id
 async def count_list(session: AsyncSession, *, mailing_id: int) -> ListCounts:
     """Return the list's size by status and by reason, from the tallies."""
     return counts_of(await queries.read_tallies(session, mailing_id=mailing_id))
+
+
+async def count_list_now(session: AsyncSession, *, mailing_id: int) -> ListCounts:
+    """Return the list's size by status and by reason; of those that are ready, who is being sent is told apart."""
+    counts = await count_list(session, mailing_id=mailing_id)
+    ready = counts.by_status[RecipientStatus.READY]
+    if ready:
+        sending = min(ready, len(await lines_being_sent(session, mailing_id=mailing_id)))
+        counts.by_status[RecipientStatus.SENDING] = sending
+        counts.by_status[RecipientStatus.READY] = ready - sending
+    return counts
+
+
+async def find_sending(session: AsyncSession, *, lines: Sequence[Recipient]) -> set[int]:
+    """Return which lines of a page of one list are being sent: their rows say ready (D24)."""
+    waiting = {line.id for line in lines if line.status is RecipientStatus.READY}
+    if not waiting:
+        return set()
+    return waiting.intersection(await lines_being_sent(session, mailing_id=lines[0].mailing_id))
 
 
 def counts_of(tallies: dict[str, Any]) -> ListCounts:
