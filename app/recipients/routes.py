@@ -67,7 +67,7 @@ async def list_recipients(
 ) -> Page[RecipientOut]:
     """List the recipients of a mailing, page by page, with everything that the filter tells.
 
-    Of those that are not sent yet, `sending` are the ones whose message may leave at any moment, and `ready` the others.
+    Of those that wait, `sending` are the ones whose message may leave at any moment, and `ready` the others.
 
     To find few among many, a request walks at most 100 000 lines: its page may then have fewer items than `limit`, or
     none, while `next_cursor` says that the list goes on.
