@@ -11,7 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.delivery.standing import Standings
 from app.platform.actor import Actor, acts
-from app.platform.db import DATABASE_AWAY, Database
+from app.platform.db import DATABASE_AWAY, Database, run
 from app.platform.operations import OperationState, close_operation
 from app.platform.outbox import EXCLUSIVE, Job
 from app.platform.settings import Settings
@@ -52,7 +52,7 @@ class JobRun:
 
     async def finish(self, session: AsyncSession) -> None:
         """Delete the job's row: call it in the job's last transaction, so that work and row end together."""
-        await session.exec(_FINISH, params={"id": self.id})  # type: ignore[call-overload]
+        await run(session, _FINISH, id=self.id)
         self.finished = True
 
 
@@ -95,40 +95,40 @@ async def run_job(context: Context, functions: dict[str, JobFunction], job_id: i
     """Run the job of an outbox row, if nobody else does, and delete, postpone or fail the row."""
     try:
         async with context.database.begin() as session:
-            row = (await session.exec(_CLAIM, params={"id": job_id, "lease": LEASE_SECONDS})).one_or_none()  # type: ignore[call-overload]
+            row = (await run(session, _CLAIM, id=job_id, lease=LEASE_SECONDS)).one_or_none()
     except DATABASE_AWAY as error:
         log.warning("job.not_claimed", job_id=job_id, kind=type(error).__name__)  # it is offered again
         return
     if row is None:
         return
-    run = JobRun(id=job_id, args=dict(row.args), attempt=row.attempts)
+    this = JobRun(id=job_id, args=dict(row.args), attempt=row.attempts)
     renewal = asyncio.create_task(_renew(context, job_id))
     try:
-        with acts(actor_of(row.job, run.args)):
-            await functions[row.job](context, run)
-        if not run.finished:
+        with acts(actor_of(row.job, this.args)):
+            await functions[row.job](context, this)
+        if not this.finished:
             async with context.database.begin() as session:
-                await run.finish(session)
+                await this.finish(session)
     except Exception as error:  # noqa: BLE001 - whatever a job raises, its row must not be lost
-        await _postpone(context, run, job=row.job, error=error)
+        await _postpone(context, this, job=row.job, error=error)
     finally:
         renewal.cancel()
 
 
-async def _postpone(context: Context, run: JobRun, *, job: str, error: Exception) -> None:
-    final = isinstance(error, GiveUpError) or run.is_last
-    log.error("job.failed", job=job, job_id=run.id, attempt=run.attempt, final=final, exc_info=error)
-    values: dict[str, Any] = {"id": run.id, "error": f"{type(error).__name__}: {error}"[:500], "final": final}
+async def _postpone(context: Context, this: JobRun, *, job: str, error: Exception) -> None:
+    final = isinstance(error, GiveUpError) or this.is_last
+    log.error("job.failed", job=job, job_id=this.id, attempt=this.attempt, final=final, exc_info=error)
+    values: dict[str, Any] = {"id": this.id, "error": f"{type(error).__name__}: {error}"[:500], "final": final}
     try:
         async with context.database.begin() as session:
-            await session.exec(_POSTPONE, params=values)  # type: ignore[call-overload]
-            if final and "operation" in run.args:  # whoever waits for it must not wait for ever
+            await run(session, _POSTPONE, **values)
+            if final and "operation" in this.args:  # whoever waits for it must not wait for ever
                 detail = {"detail": "It could not be done: a fault in the system, see its log."}
                 await close_operation(
-                    session, operation_id=run.args["operation"], state=OperationState.FAILED, error=detail
+                    session, operation_id=this.args["operation"], state=OperationState.FAILED, error=detail
                 )
     except DATABASE_AWAY as away:
-        log.warning("job.not_postponed", job_id=run.id, kind=type(away).__name__)  # its lease runs out by itself
+        log.warning("job.not_postponed", job_id=this.id, kind=type(away).__name__)  # its lease runs out by itself
 
 
 async def _renew(context: Context, job_id: int) -> None:
@@ -136,6 +136,6 @@ async def _renew(context: Context, job_id: int) -> None:
         await asyncio.sleep(RENEW_SECONDS)
         try:
             async with context.database.begin() as session:
-                await session.exec(_RENEW, params={"id": job_id, "lease": LEASE_SECONDS})  # type: ignore[call-overload]
+                await run(session, _RENEW, id=job_id, lease=LEASE_SECONDS)
         except DATABASE_AWAY as error:  # the lease runs out by itself if it stays so
             log.warning("job.lease_not_renewed", job_id=job_id, kind=type(error).__name__)

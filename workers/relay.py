@@ -13,7 +13,7 @@ from arq import ArqRedis
 from redis.exceptions import RedisError
 from sqlalchemy import text
 
-from app.platform.db import DATABASE_AWAY, is_away
+from app.platform.db import DATABASE_AWAY, is_away, run
 from app.platform.outbox import CHANNEL
 from app.platform.telemetry import log
 from workers.context import Context
@@ -62,7 +62,7 @@ async def relay(context: Context, redis: ArqRedis) -> None:
 async def offer_due(context: Context, redis: ArqRedis) -> bool:
     """Offer one batch of due rows; return whether there may be more."""
     async with context.database.begin() as session:
-        rows = (await session.exec(_OFFER, params={"seconds": OFFER_SECONDS, "batch": BATCH})).all()  # type: ignore[call-overload]
+        rows = (await run(session, _OFFER, seconds=OFFER_SECONDS, batch=BATCH)).all()
     period = int(time.time() // REPEAT_SECONDS)
     for row in rows:
         queue = lane_of(row.job).queue

@@ -15,7 +15,7 @@ from app.mailings.schedule_queries import due_mailings
 from app.platform.actor import Actor, acts
 from app.platform.audit import forget_entries
 from app.platform.clock import now
-from app.platform.db import DATABASE_AWAY, is_away
+from app.platform.db import DATABASE_AWAY, is_away, run
 from app.platform.idempotency import forget_expired
 from app.platform.outbox import Job, enqueue
 from app.platform.telemetry import log
@@ -109,7 +109,7 @@ async def move_on(context: Context) -> None:
     for mailing_id in mailing_ids:
         try:
             async with context.database.begin() as session:
-                mine = (await session.exec(_MINE, params={"mailing": mailing_id % 2**31})).one()  # type: ignore[call-overload]
+                mine = (await run(session, _MINE, mailing=mailing_id % 2**31)).one()
                 if mine.mine:
                     await service.keep_going(session, mailing_id=mailing_id, settings=context.settings)
         except Exception as error:

@@ -10,6 +10,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.bounces.models import Bounce, BounceKind, BounceOrigin, InboundMessage
+from app.platform.db import run
 from app.recipients.models import Recipient, RecipientStatus
 
 
@@ -95,7 +96,7 @@ async def mark_bounced(session: AsyncSession, *, recipient_id: int, kind: Bounce
     values = {
         "id": recipient_id, "bounced": RecipientStatus.BOUNCED.value, "kind": kind.value, "reply": reply, "at": at,
     }  # fmt: skip
-    await session.exec(_MARK_BOUNCED, params=values)  # type: ignore[call-overload]
+    await run(session, _MARK_BOUNCED, **values)
 
 
 async def page_of_bounces(

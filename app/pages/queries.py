@@ -5,6 +5,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.platform.db import run
+
 _RECIPIENT = text("""
     -- A recipient with what the pages show of it: by primary keys, at most one row. Person and mailing may be gone.
     -- person_id is null for one who matches no person, or whose person is gone; company_id is that of a
@@ -23,7 +25,7 @@ _RECIPIENT = text("""
 
 async def find_recipient(session: AsyncSession, *, recipient_id: int) -> Any | None:
     """Return a recipient with its person's and mailing's data, or None."""
-    return (await session.exec(_RECIPIENT, params={"recipient_id": recipient_id})).one_or_none()  # type: ignore[call-overload]
+    return (await run(session, _RECIPIENT, recipient_id=recipient_id)).one_or_none()
 
 
 _MARK = text("""
@@ -34,7 +36,7 @@ _MARK = text("""
 
 async def mark_unsubscribed(session: AsyncSession, *, recipient_id: int) -> None:
     """Set the recipient's unsubscribed mark, if it has none."""
-    await session.exec(_MARK, params={"recipient_id": recipient_id})  # type: ignore[call-overload]
+    await run(session, _MARK, recipient_id=recipient_id)
 
 
 _CONSENT = text("""
@@ -46,5 +48,5 @@ _CONSENT = text("""
 
 async def consents_of(session: AsyncSession, *, person_id: int) -> dict[str, bool]:
     """Return what a person consents to, by purpose; a purpose never asked for is left out."""
-    rows = await session.exec(_CONSENT, params={"person_id": person_id})  # type: ignore[call-overload]
+    rows = await run(session, _CONSENT, person_id=person_id)
     return {row.purpose: row.given for row in rows}

@@ -9,6 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.platform.auth import ApiKey
 from app.platform.clock import now
+from app.platform.db import run
 from app.platform.errors import Conflict, NotFound
 
 
@@ -58,7 +59,7 @@ async def read_key(session: AsyncSession, *, api_key_id: int) -> ApiKey:
 
 async def revoke_key(session: AsyncSession, *, api_key_id: int) -> None:
     """Revoke a key; repeats change nothing. Raises ApiKeyNotFound, and LastAdminKey for the last live admin key."""
-    admins = [row.id for row in await session.exec(_LIVE_ADMINS)]  # type: ignore[call-overload]
+    admins = [row.id for row in await run(session, _LIVE_ADMINS)]
     key = await read_key(session, api_key_id=api_key_id)
     if admins == [api_key_id]:
         raise LastAdminKey("This is the last key with the scope admin: make another one first, then revoke this one.")

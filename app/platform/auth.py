@@ -16,7 +16,7 @@ from sqlmodel import Field
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.platform.actor import Actor
-from app.platform.db import DATABASE_AWAY, Database, name_actor, name_actor_later
+from app.platform.db import DATABASE_AWAY, Database, name_actor, name_actor_later, run
 from app.platform.errors import Forbidden, TooManyRequests, Unauthenticated
 from app.platform.tables import Row, moment
 from app.platform.tokens import hash_api_key, new_api_key
@@ -112,7 +112,7 @@ class Callers:
         known = self._known.get(digest)
         if known and known[0] > time.monotonic():
             return known[1]
-        row = (await session.exec(_USE, params={"hash": digest})).one_or_none()  # type: ignore[call-overload]
+        row = (await run(session, _USE, hash=digest)).one_or_none()
         if row is None:
             self._known.pop(digest, None)
             return None
@@ -127,7 +127,7 @@ class Callers:
             return
         self._noted[caller.key_id] = minute
         async with database.begin() as session:
-            await session.exec(_NOTE, params={"id": caller.key_id})  # type: ignore[call-overload]
+            await run(session, _NOTE, id=caller.key_id)
 
     def forget(self, key_id: int) -> None:
         """Ask the database about a key at its next use."""

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlmodel import Field, SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.platform.db import run
 from app.platform.errors import Conflict, Invalid
 from app.platform.tables import json_field, moment
 
@@ -70,7 +71,7 @@ async def answer_once(
     key_hash = sha256(f"{caller}\0{request.url.path}\0{key}".encode()).digest()
     await _lock(session, key_hash)
     request_hash = await _fingerprint(request)
-    found = (await session.exec(_FIND, params={"key_hash": key_hash})).one_or_none()  # type: ignore[call-overload]
+    found = (await run(session, _FIND, key_hash=key_hash)).one_or_none()
     if found is not None:
         if found.request_hash != request_hash:
             raise Invalid.field("header:Idempotency-Key", "This key was used with another body; take a new key.")
@@ -81,12 +82,9 @@ async def answer_once(
         body = bytes(response.body)
         if secrets := getattr(request.state, "shown_once", ()):
             body = json.dumps({**json.loads(body), **dict.fromkeys(secrets)}).encode()
-        await session.exec(  # type: ignore[call-overload]
-            _KEEP,
-            params={
-                "key_hash": key_hash, "request_hash": request_hash, "status": response.status_code,
-                "headers": headers, "body": body,
-            },
+        await run(
+            session, _KEEP, key_hash=key_hash, request_hash=request_hash, status=response.status_code, headers=headers,
+            body=body,
         )  # fmt: skip
     return response
 
@@ -98,12 +96,12 @@ def show_once(request: Request, *fields: str) -> None:
 
 async def forget_expired(session: AsyncSession) -> None:
     """Delete the answers that are no longer replayed."""
-    await session.exec(_FORGET)  # type: ignore[call-overload]
+    await run(session, _FORGET)
 
 
 async def _lock(session: AsyncSession, key_hash: bytes) -> None:
     lock = int.from_bytes(key_hash[:8], "big", signed=True)
-    taken = (await session.exec(text("SELECT pg_try_advisory_xact_lock(:lock) AS taken"), params={"lock": lock})).one()  # type: ignore[call-overload]
+    taken = (await run(session, text("SELECT pg_try_advisory_xact_lock(:lock) AS taken"), lock=lock)).one()
     if not taken.taken:
         raise Conflict("The first request with this Idempotency-Key is still running.", headers={"Retry-After": "1"})
 

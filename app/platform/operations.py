@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlmodel import Field, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.platform.db import run
 from app.platform.errors import Conflict, NotFound
 from app.platform.tables import Row, choice, json_field, moment
 
@@ -86,7 +87,7 @@ _CLOSE = text("""
 
 async def advance(session: AsyncSession, *, operation_id: int, done: int, total: int | None = None) -> bool:
     """Record progress in units of the operation; return whether the work should stop (cancelled, or already over)."""
-    row = (await session.exec(_ADVANCE, params={"id": operation_id, "done": done, "total": total})).one_or_none()  # type: ignore[call-overload]
+    row = (await run(session, _ADVANCE, id=operation_id, done=done, total=total)).one_or_none()
     return True if row is None else bool(row.cancel_requested)
 
 
@@ -99,9 +100,7 @@ async def close_operation(
     error: dict[str, Any] | None = None,
 ) -> None:
     """Record how an operation ended."""
-    await session.exec(  # type: ignore[call-overload]
-        _CLOSE, params={"id": operation_id, "state": state.value, "result": result, "error": error}
-    )
+    await run(session, _CLOSE, id=operation_id, state=state.value, result=result, error=error)
 
 
 async def cancel_operation(session: AsyncSession, *, operation_id: int) -> Operation:

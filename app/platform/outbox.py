@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlmodel import Field
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.platform.db import run
 from app.platform.tables import Row, json_field, moment
 
 CHANNEL = "outbox"
@@ -83,9 +84,7 @@ async def enqueue(
     session: AsyncSession, job: Job, *, dedup: str | None = None, due_at: datetime | None = None, **args: int
 ) -> None:
     """Write a job into the outbox, in the session's transaction. `args` are ids, never payloads."""
-    await session.exec(  # type: ignore[call-overload]
-        _ENQUEUE, params={"job": job.value, "args": args, "dedup": dedup, "due_at": due_at}
-    )
+    await run(session, _ENQUEUE, job=job.value, args=args, dedup=dedup, due_at=due_at)
 
 
 _HAS_WAITED = text("""
@@ -101,4 +100,4 @@ _HAS_WAITED = text("""
 async def has_waited(session: AsyncSession, *, jobs: Sequence[Job], seconds: float) -> bool:
     """Tell whether a job of these kinds has waited for a slot for so long."""
     params = {"jobs": [job.value for job in jobs], "seconds": seconds}
-    return bool((await session.exec(_HAS_WAITED, params=params)).one().waits)  # type: ignore[call-overload]
+    return bool((await run(session, _HAS_WAITED, **params)).one().waits)

@@ -5,6 +5,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.platform.db import run
+
 _ENGAGEMENT = text("""
     -- Events of a mailing by kind and verdict: a sum over its hours and links (engagement_tally_pkey), not over events.
     SELECT kind, verdict, sum(events)::bigint AS events FROM engagement_tally
@@ -39,7 +41,7 @@ _RECOUNT_ENGAGEMENT = text("""
 
 async def recount_recipients(session: AsyncSession, *, mailing_id: int) -> dict[str, int]:
     """Return what a mailing's recipient tallies must equal, by name."""
-    rows: Any = await session.exec(_RECOUNT_RECIPIENTS, params={"mailing_id": mailing_id})  # type: ignore[call-overload]
+    rows: Any = await run(session, _RECOUNT_RECIPIENTS, mailing_id=mailing_id)
     return {row.name: row.value for row in rows if row.value}
 
 
@@ -48,5 +50,5 @@ async def read_engagement(
 ) -> dict[tuple[str, str], int]:
     """Return a mailing's events by (kind, verdict); with `recount`, what the tallies must equal."""
     query = _RECOUNT_ENGAGEMENT if recount else _ENGAGEMENT
-    rows: Any = await session.exec(query, params={"mailing_id": mailing_id})  # type: ignore[call-overload]
+    rows: Any = await run(session, query, mailing_id=mailing_id)
     return {(row.kind, row.verdict): row.events for row in rows if row.events}

@@ -10,6 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.content.merge_tags import CONTACT_TAGS
 from app.content.tag_columns import contact_value
+from app.platform.db import run
 from app.tracking.models import Link
 from app.tracking.verdicts import (
     BURST,
@@ -185,7 +186,7 @@ _REGISTER = text("""
 async def register(session: AsyncSession, *, mailing_id: int, targets: Sequence[str], frozen: bool) -> list[int]:
     """Add links at positions 0, 1, … where they are not known yet; return their ids in that order."""
     params = {"mailing_id": mailing_id, "targets": list(targets), "frozen": frozen}
-    rows: Any = await session.exec(_REGISTER, params=params)  # type: ignore[call-overload]
+    rows: Any = await run(session, _REGISTER, **params)
     return [row.id for row in sorted(rows, key=lambda row: row.position)]
 
 
@@ -205,7 +206,7 @@ async def recipient_values(session: AsyncSession, *, recipient_id: int) -> Any |
 
     Person and company are JSON or null; contacts are the values of CONTACT_TAGS by tag.
     """
-    return (await session.exec(_VALUES, params={"recipient_id": recipient_id})).one_or_none()  # type: ignore[call-overload]
+    return (await run(session, _VALUES, recipient_id=recipient_id)).one_or_none()
 
 
 _CLICKS = text("""
@@ -228,7 +229,7 @@ _CLICKS = text("""
 async def page_of_links(session: AsyncSession, *, mailing_id: int, after: int | None, limit: int) -> Sequence[Any]:
     """Return at most `limit + 1` links of a mailing, with clicks, in the order of their ids."""
     params = {"mailing_id": mailing_id, "after": after or 0, "limit": limit + 1}
-    return (await session.exec(_CLICKS, params=params)).all()  # type: ignore[call-overload,no-any-return]
+    return (await run(session, _CLICKS, **params)).all()
 
 
 _MAILING_EXISTS = text("SELECT EXISTS (SELECT FROM mailing WHERE id = :mailing_id) AS it")
@@ -236,4 +237,4 @@ _MAILING_EXISTS = text("SELECT EXISTS (SELECT FROM mailing WHERE id = :mailing_i
 
 async def mailing_exists(session: AsyncSession, *, mailing_id: int) -> bool:
     """Tell whether there is such a mailing."""
-    return bool((await session.exec(_MAILING_EXISTS, params={"mailing_id": mailing_id})).one().it)  # type: ignore[call-overload]
+    return bool((await run(session, _MAILING_EXISTS, mailing_id=mailing_id)).one().it)
