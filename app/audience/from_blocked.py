@@ -6,12 +6,13 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.audience import projects, queries, service
+from app.audience import projects, service
 from app.audience.project_queries import change_by_ids
 from app.audience.schemas import Key
+from app.audience.selection_queries import add_named
 from app.consent.registry import holders_of
-from app.contacts.schemas import BULK_LIMIT
 from app.contacts.texts import Name
+from app.platform.bulk import BULK_LIMIT
 
 _IDS: dict[str, Any] = {"ids": [17, 18]}
 
@@ -67,7 +68,7 @@ async def add_to_selection(session: AsyncSession, *, told: BlockedToSelection) -
         selection = await service.create_selection(session, fields={"name": told.name}, criteria=None, combination=None)
     else:
         selection = await service.read_static(session, selection_id=told.selection_id)
-    done = await queries.add_members(session, selection_id=selection.id, person_ids=person_ids)
+    done = await add_named(session, selection_id=selection.id, table="person", ids=person_ids)
     return _added(selection.id, person_ids, done.added)
 
 

@@ -32,6 +32,7 @@ from app.audience.models import Import, ImportProblem
 from app.audience.sheet_row import UnreadableFile
 from app.contacts.addresses import clean_text
 from app.platform.auth import ContactsRead, ContactsWrite
+from app.platform.bulk import faults_in
 from app.platform.errors import InvalidField, TooLarge, declare
 from app.platform.http import Session, router
 from app.platform.pages import Cursor, Limit, Page, page_of, read_cursor
@@ -89,12 +90,7 @@ def _fields(form: dict[str, str]) -> ImportFields:
             told["mapping"] = json.loads(told["mapping"])
         return ImportFields.model_validate(told)
     except ValidationError as error:
-        faults = [
-            InvalidField(
-                pointer="/".join(("#", *map(str, each["loc"]))), detail=each["msg"].removeprefix("Value error, ")
-            )
-            for each in error.errors(include_url=False, include_context=False, include_input=False)
-        ]
+        faults = faults_in(error)
     except ValueError as error:
         faults = [InvalidField(pointer="#/mapping", detail=f"This is no JSON object: {error}.")]
     raise InvalidImport(f"{len(faults)} field(s) of the form are wrong.", errors=faults)

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.audience import import_queries, queries
+from app.audience import import_queries
 from app.audience.import_lines import gather, what_is_told
 from app.audience.import_queries import Problem
 from app.audience.import_reading import Batch
 from app.audience.imports import Saved
 from app.audience.models import ExistingPersons, Import
+from app.audience.selection_queries import add_named
 from app.consent.ledger_queries import Refusal
 from app.consent.queries import refusals, types_named
 from app.consent.service import record_consents, set_subscriptions
@@ -34,7 +35,7 @@ async def save_persons_of(session: AsyncSession, current: Import, batch: Batch, 
     problems = await _save_consents(session, current, batch, laid, is_trial=trial is not None)
     if current.selection_id is not None and trial is None:
         ids = sorted({_id(each) for each in laid})
-        await queries.add_members(session, selection_id=current.selection_id, person_ids=ids)
+        await add_named(session, selection_id=current.selection_id, table="person", ids=ids)
     outcomes = [each.outcome for each in laid]
     return Saved(outcomes.count(Outcome.CREATED), outcomes.count(Outcome.UPDATED), problems)
 

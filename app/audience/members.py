@@ -34,9 +34,11 @@ async def add(session: AsyncSession, *, selection_id: int, told: MembersIn) -> M
             **_Found().unknown,
         )
     found = await _find(session, told, every=False)
-    persons = await queries.add_members(session, selection_id=selection_id, person_ids=found.person_ids)
-    companies = await selection_queries.add_companies(
-        session, selection_id=selection_id, company_ids=told.company_ids or []
+    persons = await selection_queries.add_named(
+        session, selection_id=selection_id, table="person", ids=found.person_ids
+    )
+    companies = await selection_queries.add_named(
+        session, selection_id=selection_id, table="company", ids=told.company_ids or []
     )
     return MembersOut(
         added=persons.added,

@@ -9,15 +9,13 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
     model_validator,
 )
 
 from app.audience.schemas import MEMBERS_LIMIT, Key
 from app.contacts.addresses import clean_text
-from app.contacts.schemas import BULK_LIMIT
 from app.contacts.texts import Name, Text
+from app.platform.bulk import AS_IT_CAME, BULK_LIMIT
 
 DESCRIPTION_LIMIT = 4000
 
@@ -59,16 +57,12 @@ class ProjectBulkItem(ProjectPatch):
     external_id: Name
 
 
-def _as_it_came(item: Any, _check: ValidatorFunctionWrapHandler) -> Any:
-    return item  # each item is checked by itself in `projects`, so that a bad one does not refuse the whole request
-
-
 class ProjectBulk(BaseModel):
     """Projects to create or change. Each item is checked by itself."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"items": [_PROJECT]}]})
 
-    items: list[Annotated[ProjectBulkItem, WrapValidator(_as_it_came)]] = Field(min_length=1, max_length=BULK_LIMIT)
+    items: list[Annotated[ProjectBulkItem, AS_IT_CAME]] = Field(min_length=1, max_length=BULK_LIMIT)
 
 
 class ProjectOut(BaseModel):

@@ -16,6 +16,7 @@ from app.contacts.merging import Existing, Laid, Outcome, lay
 from app.contacts.schemas import BulkOut, BulkOutcome, BulkStatus
 from app.folders.models import FolderKind
 from app.folders.service import check_folder
+from app.platform.bulk import faults_in
 from app.platform.clock import now
 from app.platform.errors import Invalid, InvalidField
 
@@ -135,7 +136,7 @@ async def _upsert(session: AsyncSession, start: int, items: Sequence[object]) ->
         try:
             lines[index] = ProjectBulkItem.model_validate(item).model_dump(exclude_unset=True)
         except ValidationError as error:
-            faults[index] = _faults(index, error)
+            faults[index] = faults_in(error, under=f"#/items/{index}")
     found = await queries.projects_meant(session, external_ids=sorted({line["external_id"] for line in lines.values()}))
     known = {draft.values["external_id"] for draft in found}
     folder_ids = {line["folder_id"] for line in lines.values() if line.get("folder_id")}
@@ -154,13 +155,6 @@ async def _upsert(session: AsyncSession, start: int, items: Sequence[object]) ->
         session, list({id(each.draft): each.draft for each in laid if each.draft.changed}.values())
     )
     return _outcomes(lines, laid, faults)
-
-
-def _faults(index: int, error: ValidationError) -> list[InvalidField]:
-    return [
-        _fault(index, "/".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, "))
-        for each in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
 
 
 def _fault(index: int, field: str, detail: str) -> InvalidField:

@@ -1,32 +1,12 @@
 """Reading and writing selections and imports."""
 
 from collections.abc import Sequence
-from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy import text
 from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.audience.models import Import, ImportProblem, Selection
-from app.platform.db import run
 from app.platform.files import StoredFile
-
-_ADD_MEMBERS = text("""
-    -- Adds persons to a selection; those who are in it stay. Answers how many were added, and which ids are
-    -- nobody's. Needs selection_member_pkey and person_pkey.
-    WITH known AS (
-        SELECT id FROM person WHERE id = ANY(:person_ids) ORDER BY id FOR KEY SHARE
-    ), added AS (
-        INSERT INTO selection_member (selection_id, person_id) SELECT :selection_id, id FROM known
-        ON CONFLICT DO NOTHING RETURNING 1
-    )
-    SELECT (SELECT count(*) FROM added) AS added, (SELECT count(*) FROM known) AS known,
-           ARRAY(SELECT DISTINCT u FROM unnest(:person_ids) AS u
-                 WHERE NOT EXISTS (SELECT FROM known WHERE known.id = u) ORDER BY u) AS unknown
-""").bindparams(
-    sa.bindparam("person_ids", type_=sa.ARRAY(sa.BigInteger)), sa.bindparam("selection_id", type_=sa.BigInteger)
-)
 
 
 async def find_selection(session: AsyncSession, *, selection_id: int) -> Selection | None:
@@ -38,12 +18,6 @@ async def hold_selection(session: AsyncSession, *, selection_id: int) -> Selecti
     """Return a selection that nobody deletes until the commit, or None."""
     query = select(Selection).where(Selection.id == selection_id).execution_options(populate_existing=True)
     return (await session.exec(query.with_for_update(read=True, key_share=True))).one_or_none()
-
-
-async def add_members(session: AsyncSession, *, selection_id: int, person_ids: Sequence[int]) -> Any:
-    """Add persons by id; return a row (added, known, unknown ids)."""
-    values = {"selection_id": selection_id, "person_ids": list(person_ids)}
-    return (await run(session, _ADD_MEMBERS, **values)).one()
 
 
 async def find_import(session: AsyncSession, *, import_id: int) -> Import | None:

@@ -26,21 +26,26 @@ class Whom:
     params: Mapping[str, Any]
 
 
-_ADD_COMPANIES = text("""
-    -- Adds companies to a selection; those that are in it stay. Answers how many were added, and which ids are no
-    -- company's. Needs selection_company_pkey and company_pkey.
-    WITH known AS (
-        SELECT id FROM company WHERE id = ANY(:company_ids) ORDER BY id FOR KEY SHARE
-    ), added AS (
-        INSERT INTO selection_company (selection_id, company_id) SELECT :selection_id, id FROM known
-        ON CONFLICT DO NOTHING RETURNING 1
+_MEMBERS = {"person": "selection_member", "company": "selection_company"}
+
+_ADD_NAMED = {
+    table: text(f"""
+        -- Adds persons or companies to a selection; those that are in it stay. Answers how many were added, how many of
+        -- the ids are known, and which are nobody's. Needs {members}_pkey and {table}_pkey.
+        WITH known AS (
+            SELECT id FROM {table} WHERE id = ANY(:ids) ORDER BY id FOR KEY SHARE
+        ), added AS (
+            INSERT INTO {members} (selection_id, {table}_id) SELECT :selection_id, id FROM known
+            ON CONFLICT DO NOTHING RETURNING 1
+        )
+        SELECT (SELECT count(*) FROM added) AS added, (SELECT count(*) FROM known) AS known,
+               ARRAY(SELECT DISTINCT u FROM unnest(:ids) AS u
+                     WHERE NOT EXISTS (SELECT FROM known WHERE known.id = u) ORDER BY u) AS unknown
+    """).bindparams(
+        sa.bindparam("ids", type_=sa.ARRAY(sa.BigInteger)), sa.bindparam("selection_id", type_=sa.BigInteger)
     )
-    SELECT (SELECT count(*) FROM added) AS added, (SELECT count(*) FROM known) AS known,
-           ARRAY(SELECT DISTINCT u FROM unnest(:company_ids) AS u
-                 WHERE NOT EXISTS (SELECT FROM known WHERE known.id = u) ORDER BY u) AS unknown
-""").bindparams(
-    sa.bindparam("company_ids", type_=sa.ARRAY(sa.BigInteger)), sa.bindparam("selection_id", type_=sa.BigInteger)
-)
+    for table, members in _MEMBERS.items()
+}  # fmt: skip
 
 _REMOVE_NAMED = {
     table: text(f"""
@@ -57,7 +62,7 @@ _REMOVE_NAMED = {
     """).bindparams(
         sa.bindparam("ids", type_=sa.ARRAY(sa.BigInteger)), sa.bindparam("selection_id", type_=sa.BigInteger)
     )
-    for table, members in (("person", "selection_member"), ("company", "selection_company"))
+    for table, members in _MEMBERS.items()
 }  # fmt: skip
 
 _PERSONS_NAMED = text("""
@@ -236,9 +241,9 @@ async def persons_named(
     return rows
 
 
-async def add_companies(session: AsyncSession, *, selection_id: int, company_ids: Sequence[int]) -> Any:
-    """Add companies by id; return a row (added, known, unknown ids)."""
-    return (await run(session, _ADD_COMPANIES, selection_id=selection_id, company_ids=list(company_ids))).one()
+async def add_named(session: AsyncSession, *, selection_id: int, table: str, ids: Sequence[int]) -> Any:
+    """Add persons or companies by id; return a row (added, known, unknown ids)."""
+    return (await run(session, _ADD_NAMED[table], selection_id=selection_id, ids=list(ids))).one()
 
 
 async def remove_named(session: AsyncSession, *, selection_id: int, table: str, ids: Sequence[int]) -> Any:

@@ -9,14 +9,12 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
     model_validator,
 )
 
 from app.consent.models import BlockReason
-from app.contacts.schemas import BULK_LIMIT
 from app.contacts.texts import Name
+from app.platform.bulk import AS_IT_CAME, BULK_LIMIT
 from app.platform.errors import InvalidField
 
 _BLOCKED: dict[str, Any] = {"email": "ola@nordlys.example", "reason": "manual", "origin": "asked by phone"}
@@ -48,16 +46,12 @@ class BlockedAddressOut(BaseModel):
     created_at: datetime
 
 
-def _as_it_came(item: Any, _check: ValidatorFunctionWrapHandler) -> Any:
-    return item  # each item is checked by itself in `registry`, so that a bad one does not refuse the whole request
-
-
 class BlockedBulkIn(BaseModel):
     """Addresses to block. Each item is checked by itself."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"items": [_BLOCKED]}]})
 
-    items: list[Annotated[BlockedAddressIn, WrapValidator(_as_it_came)]] = Field(min_length=1, max_length=BULK_LIMIT)
+    items: list[Annotated[BlockedAddressIn, AS_IT_CAME]] = Field(min_length=1, max_length=BULK_LIMIT)
 
 
 class UnblockIn(BaseModel):

@@ -17,6 +17,7 @@ from app.consent.bulk_schemas import (
 from app.consent.models import ConsentAction, Purpose
 from app.consent.purposes import faults_of
 from app.consent.service import ConsentLine, SubscriptionAnswer, change_subscriptions, record_lines
+from app.platform.bulk import faults_in
 from app.platform.clock import now
 from app.platform.errors import InvalidField
 
@@ -106,17 +107,6 @@ def _read(kind: type[Item], items: Sequence[object]) -> tuple[dict[int, Item], d
             faults[index] = [InvalidField(pointer=f"#/items/{index}", detail=detail)]
             del read[index]
     return read, faults
-
-
-def faults_in(error: ValidationError, *, under: str) -> list[InvalidField]:
-    """Return what is wrong with one item, by JSON pointer."""
-    return [
-        InvalidField(
-            pointer="/".join((under, *(str(part).replace("~", "~0").replace("/", "~1") for part in each["loc"]))),
-            detail=each["msg"].removeprefix("Value error, "),
-        )
-        for each in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
 
 
 async def _persons(

@@ -3,11 +3,11 @@
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.consent.schemas import ConsentIn
-from app.contacts.schemas import BULK_LIMIT
 from app.contacts.texts import Name
+from app.platform.bulk import AS_IT_CAME, BULK_LIMIT
 from app.platform.errors import InvalidField
 
 _LINE: dict[str, Any] = {
@@ -39,10 +39,6 @@ class SubscriptionBulkItem(BaseModel):
     subscribed: bool
 
 
-def _as_it_came(item: Any, _check: ValidatorFunctionWrapHandler) -> Any:
-    return item  # each item is checked by itself in `bulk`, so that a bad one does not refuse the whole request
-
-
 class ConsentBulk(BaseModel):
     """Lines for persons' ledgers. Each item is checked by itself."""
 
@@ -54,7 +50,7 @@ class ConsentBulk(BaseModel):
         default=False,
         description="Leave out lines that would change no state, so that a daily sync does not swell the ledger",
     )
-    items: list[Annotated[ConsentBulkItem, WrapValidator(_as_it_came)]] = Field(min_length=1, max_length=BULK_LIMIT)
+    items: list[Annotated[ConsentBulkItem, AS_IT_CAME]] = Field(min_length=1, max_length=BULK_LIMIT)
 
 
 class SubscriptionBulk(BaseModel):
@@ -63,9 +59,7 @@ class SubscriptionBulk(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"source": "CRM", "items": [_ANSWER]}]})
 
     source: Name = "api"
-    items: list[Annotated[SubscriptionBulkItem, WrapValidator(_as_it_came)]] = Field(
-        min_length=1, max_length=BULK_LIMIT
-    )
+    items: list[Annotated[SubscriptionBulkItem, AS_IT_CAME]] = Field(min_length=1, max_length=BULK_LIMIT)
 
 
 class RecordedStatus(StrEnum):

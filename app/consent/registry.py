@@ -16,10 +16,10 @@ from app.consent.blocked_schemas import (
     HoldersChanged,
     UnblockIn,
 )
-from app.consent.bulk import faults_in
 from app.consent.errors import AlreadyBlocked, BlockedAddressNotFound, InvalidAddress
 from app.consent.waiting_queries import take_out
 from app.contacts.addresses import InvalidEmail, normalise_email
+from app.platform.bulk import faults_in
 from app.platform.errors import InvalidField
 
 

@@ -15,6 +15,7 @@ from app.contacts.merging import Draft, Existing, Laid, Line, Outcome, lay
 from app.contacts.models import ExtraField, ExtraOwner
 from app.contacts.schemas import BulkStatus, CompanyBulkItem, PersonBulkItem
 from app.contacts.trial_queries import Trial
+from app.platform.bulk import faults_in
 from app.platform.errors import InvalidField
 from app.platform.memory import uncollected
 from app.platform.ndjson import Unreadable
@@ -162,18 +163,10 @@ def _checked(kind: type[BaseModel], items: Sequence[object]) -> _Batch:
         try:
             checked = kind.model_validate(item)
         except ValidationError as error:
-            batch.faults[place] = [
-                InvalidField(pointer=_pointer(each["loc"]), detail=each["msg"].removeprefix("Value error, "))
-                for each in error.errors(include_url=False, include_context=False, include_input=False)
-            ]
+            batch.faults[place] = faults_in(error)
         else:
             batch.told[place] = Told(checked.model_dump(exclude_unset=True))
     return batch
-
-
-def _pointer(location: Sequence[int | str]) -> str:
-    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in location)
-    return "/".join(("#", *parts))
 
 
 async def _declared(session: AsyncSession, owner: ExtraOwner, batch: _Batch) -> dict[str, ExtraField]:

@@ -12,15 +12,13 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
 )
 
 from app.contacts.addresses import clean_text
 from app.contacts.texts import TEXT_LIMIT, Name, Text
+from app.platform.bulk import AS_IT_CAME, BULK_LIMIT
 from app.platform.errors import InvalidField
 
-BULK_LIMIT = 10_000  # api.md rule 7
 EXTRA_LIMIT = 100  # extra fields of one person
 EXTRA_TEXT_LIMIT = 2000
 INTERESTS_LIMIT = 200  # of one person
@@ -249,10 +247,6 @@ class PersonOut(BaseModel):
     updated_at: datetime
 
 
-def _as_it_came(item: Any, _check: ValidatorFunctionWrapHandler) -> Any:
-    return item  # each item is checked by itself in `bulk`, so that a bad one does not refuse the whole request
-
-
 class PersonBulk(BaseModel):
     """Persons to create or change. Each item is checked by itself."""
 
@@ -263,7 +257,7 @@ class PersonBulk(BaseModel):
         },
     )
 
-    items: list[Annotated[PersonBulkItem, WrapValidator(_as_it_came)]] = Field(min_length=1, max_length=BULK_LIMIT)
+    items: list[Annotated[PersonBulkItem, AS_IT_CAME]] = Field(min_length=1, max_length=BULK_LIMIT)
 
 
 class CompanyBulk(BaseModel):
@@ -273,7 +267,7 @@ class CompanyBulk(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"items": [{"external_id": "C-1", "name": "Nordlys Bygg AS"}]}]}
     )
 
-    items: list[Annotated[CompanyBulkItem, WrapValidator(_as_it_came)]] = Field(min_length=1, max_length=BULK_LIMIT)
+    items: list[Annotated[CompanyBulkItem, AS_IT_CAME]] = Field(min_length=1, max_length=BULK_LIMIT)
 
 
 class BulkStatus(StrEnum):
