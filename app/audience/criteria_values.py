@@ -7,6 +7,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, WrapValidator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from app.contacts.texts import TEXT_LIMIT
+
 MAX_ITEMS = 1_000
 """Values in a list; more than that is a static selection."""
 
@@ -15,8 +17,6 @@ MAX_DAYS = 36_525
 
 MAX_NUMBER = 10**15
 """Beyond it, JSON readers that keep numbers as doubles lose whole ones."""
-
-TEXT_LIMIT = 500
 
 
 def fault_of(code: str, sentence: str) -> PydanticCustomError:

@@ -14,7 +14,7 @@ from app.audience.import_queries import OPEN_STATES, Problem
 from app.audience.import_reading import Batch
 from app.audience.import_schemas import OPTIONS, ImportFields, ImportPatch, fits_together
 from app.audience.models import Import, ImportState, SelectionKind
-from app.platform import clock
+from app.platform import clock, files
 from app.platform.errors import InvalidField
 from app.platform.files import Readable, store
 from app.platform.operations import OperationState, advance, close_operation, open_operation
@@ -290,7 +290,7 @@ async def _delete_file(session: AsyncSession, ended: Import) -> None:
         ended.detected = {**ended.detected, "columns": columns}
     await session.flush()
     if file_id is not None:
-        await queries.drop_file(session, file_id=file_id)
+        await files.drop(session, file_id=file_id)
 
 
 def unchanged(counted: Import) -> int:

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from sqlmodel import col, delete, select
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.audience.models import Import, ImportProblem, Selection
-from app.platform.files import StoredFile
 
 
 async def find_selection(session: AsyncSession, *, selection_id: int) -> Selection | None:
@@ -49,8 +48,3 @@ async def page_of_problems(
     if after is not None:
         query = query.where(col(ImportProblem.id) > after)
     return (await session.exec(query.order_by(col(ImportProblem.id)).limit(limit + 1))).all()
-
-
-async def drop_file(session: AsyncSession, *, file_id: int) -> None:
-    """Delete a stored file with its pieces."""
-    await session.exec(delete(StoredFile).where(col(StoredFile.id) == file_id))

@@ -189,7 +189,7 @@ async def _find_companies(session: AsyncSession, batch: _Batch) -> None:
         for place, told in batch.told.items()
     }
     ids = [line["company_id"] for line in batch.lines if line.get("company_id")]
-    known = await queries.known_company_ids(session, ids=ids) if ids else set()
+    known = await queries.hold_companies(session, ids=ids) if ids else set()
     external: dict[str, str | None] = {}
     for external_id, name in named.values():
         if external_id:

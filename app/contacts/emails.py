@@ -7,14 +7,14 @@ from app.contacts.addresses import InvalidEmail, normalise_email
 from app.contacts.errors import EmailNotFound, InvalidContact
 from app.contacts.models import Person
 from app.contacts.schemas import EMAILS_LIMIT
-from app.contacts.service import lock_person, search_key
+from app.contacts.service import read_person, search_key
 from app.platform.clock import now
 from app.platform.errors import InvalidField
 
 
 async def add_email(session: AsyncSession, *, person_id: int, address: str, preferred: bool) -> Person:
     """Add an address, or make a present one the preferred one; raises PersonNotFound and InvalidContact."""
-    person = await lock_person(session, person_id=person_id)
+    person = await read_person(session, person_id=person_id, lock=True)
     try:
         email = normalise_email(address)
     except InvalidEmail as refusal:
@@ -43,7 +43,7 @@ async def remove_email(session: AsyncSession, *, person_id: int, address: str) -
 
     Raises PersonNotFound and EmailNotFound.
     """
-    person = await lock_person(session, person_id=person_id)
+    person = await read_person(session, person_id=person_id, lock=True)
     key = search_key(address)
     if key and person.email_key == key:
         before = (person.email, person.email_key)

@@ -29,9 +29,10 @@ BLANK_PERSON: dict[str, Any] = dict.fromkeys(PERSON_COLUMNS) | {"name": "", "for
 BLANK_COMPANY: dict[str, Any] = dict.fromkeys(COMPANY_COLUMNS) | {"name": "", "extra": {}}
 
 
-async def known_company_ids(session: AsyncSession, *, ids: Sequence[int]) -> set[int]:
-    """Return those of the ids that are companies'."""
-    return set((await session.exec(select(Company.id).where(col(Company.id).in_(ids)))).all())
+async def hold_companies(session: AsyncSession, *, ids: Sequence[int]) -> set[int]:
+    """Return those of the ids that are companies'; none of these is deleted until the commit."""
+    query = select(Company.id).where(col(Company.id).in_(ids)).order_by(col(Company.id))
+    return set((await session.exec(query.with_for_update(read=True, key_share=True))).all())
 
 
 async def add(session: AsyncSession, row: Person | Company) -> None:

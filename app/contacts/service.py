@@ -34,7 +34,7 @@ async def _checked(
 
 async def _checked_person(session: AsyncSession, values: Line, *, company_id: int | None) -> None:
     faults = nameless(values)
-    if company_id is not None and await queries.find_company(session, company_id=company_id) is None:
+    if company_id is not None and not await queries.hold_companies(session, ids=[company_id]):
         faults.append(InvalidField(pointer="#/company_id", detail=f"There is no company {company_id}."))
     if faults:
         raise InvalidContact(faults[0].detail, errors=faults)
@@ -51,17 +51,9 @@ async def create_person(session: AsyncSession, *, fields: Mapping[str, Any], def
     return person
 
 
-async def read_person(session: AsyncSession, *, person_id: int) -> Person:
-    """Return a person; raises PersonNotFound."""
-    person = await queries.find_person(session, person_id=person_id)
-    if person is None:
-        raise PersonNotFound(f"There is no person {person_id}.")
-    return person
-
-
-async def lock_person(session: AsyncSession, *, person_id: int) -> Person:
-    """Return a person that nobody else changes until the commit; raises PersonNotFound."""
-    person = await queries.find_person(session, person_id=person_id, lock=True)
+async def read_person(session: AsyncSession, *, person_id: int, lock: bool = False) -> Person:
+    """Return a person, with `lock` one that nobody else changes until the commit; raises PersonNotFound."""
+    person = await queries.find_person(session, person_id=person_id, lock=lock)
     if person is None:
         raise PersonNotFound(f"There is no person {person_id}.")
     return person
@@ -73,7 +65,9 @@ async def change_person(
     """Change a person by merge patch; raises PersonNotFound, InvalidContact and ExternalIdTaken."""
     await read_person(session, person_id=person_id)
     told = await _checked(session, fields, owner=ExtraOwner.PERSON, default_country=default_country)
-    person = await lock_person(session, person_id=person_id)  # after the extra fields, as everybody locks them
+    person = await read_person(
+        session, person_id=person_id, lock=True
+    )  # after the extra fields, as everybody locks them
     values = merged(person.model_dump(include=set(queries.BLANK_PERSON)), told.line)
     await _checked_person(session, values, company_id=told.line.get("company_id"))
     before = (person.email, person.email_key)
@@ -107,9 +101,9 @@ async def create_company(session: AsyncSession, *, fields: Mapping[str, Any], de
     return company
 
 
-async def read_company(session: AsyncSession, *, company_id: int) -> Company:
-    """Return a company; raises CompanyNotFound."""
-    company = await queries.find_company(session, company_id=company_id)
+async def read_company(session: AsyncSession, *, company_id: int, lock: bool = False) -> Company:
+    """Return a company, with `lock` one that nobody else changes until the commit; raises CompanyNotFound."""
+    company = await queries.find_company(session, company_id=company_id, lock=lock)
     if company is None:
         raise CompanyNotFound(f"There is no company {company_id}.")
     return company
@@ -121,9 +115,7 @@ async def change_company(
     """Change a company by merge patch; raises CompanyNotFound, InvalidContact and ExternalIdTaken."""
     await read_company(session, company_id=company_id)
     told = await _checked(session, fields, owner=ExtraOwner.COMPANY, default_country=default_country)
-    company = await queries.find_company(session, company_id=company_id, lock=True)
-    if company is None:
-        raise CompanyNotFound(f"There is no company {company_id}.")
+    company = await read_company(session, company_id=company_id, lock=True)
     company.sqlmodel_update(merged(company.model_dump(include=set(queries.BLANK_COMPANY)), told.line))
     company.updated_at = now()
     await queries.add(session, company)

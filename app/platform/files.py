@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 import sqlalchemy as sa
-from sqlmodel import Field, SQLModel, select
+from sqlmodel import Field, SQLModel, col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.platform.db import Database
@@ -102,3 +102,8 @@ async def fetch(session: AsyncSession, *, file_id: int, target: Path) -> None:
     with target.open("wb") as out:
         async for octets in stored_pieces(session, file_id=file_id):
             out.write(octets)
+
+
+async def drop(session: AsyncSession, *, file_id: int) -> None:
+    """Delete a stored file with its pieces."""
+    await session.exec(delete(StoredFile).where(col(StoredFile.id) == file_id))

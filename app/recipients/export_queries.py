@@ -6,12 +6,11 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import text
-from sqlmodel import col, delete, select
+from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.platform.clock import now
 from app.platform.db import run
-from app.platform.files import StoredFile
 from app.recipients.filters import RecipientFilter
 from app.recipients.models import RecipientExport
 from app.recipients.page_queries import read_page_ids
@@ -67,11 +66,6 @@ async def find_export(session: AsyncSession, *, mailing_id: int, export_id: int)
     """Return an export of a mailing's list, or None."""
     query = select(RecipientExport).where(RecipientExport.id == export_id, RecipientExport.mailing_id == mailing_id)
     return (await session.exec(query)).one_or_none()
-
-
-async def delete_file(session: AsyncSession, *, file_id: int) -> None:
-    """Delete a stored file with its pieces."""
-    await session.exec(delete(StoredFile).where(col(StoredFile.id) == file_id))
 
 
 _FORGET = text("""

@@ -11,7 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.platform.clock import now
 from app.platform.db import Database
-from app.platform.files import store
+from app.platform.files import drop, store
 from app.platform.operations import Operation, OperationState, advance, close_operation, open_operation
 from app.platform.outbox import Job, enqueue
 from app.recipients import export_queries
@@ -111,7 +111,7 @@ async def _keep(session: AsyncSession, export: RecipientExport, path: Path, *, r
         stored = await store(session, name=f"export {export.id}", source=_InThread(file), limit=FILE_LIMIT)
     kept = await export_queries.find_export(session, mailing_id=export.mailing_id, export_id=export.id)
     if kept is None:  # its time was over while it was written
-        await export_queries.delete_file(session, file_id=stored.id)
+        await drop(session, file_id=stored.id)
         return
     kept.file_id = stored.id
     result = {

@@ -19,9 +19,9 @@ async def save_addresses_of(session: AsyncSession, current: Import, batch: Batch
     """Add the rows of a batch to the import's source, in their order; `created` counts them.
 
     Each has name, address and mobile number (D17). An address that is not valid is kept, so that nobody is lost
-    silently (D18). A row without one, and a row that says
-    no to e-marketing, is rejected. With a stated consent the ledger gets a line for each address that is no person's
-    (D20). Raises MailingNotDraft, also where the mailing was deleted.
+    silently (D18). A row without one, and a row that says no to e-marketing, is rejected. With a stated consent the
+    ledger gets a line for each address that is no person's (D20). Raises MailingNotDraft, also where the mailing was
+    deleted.
     """
     mailing = await mailing_of(session, mailing_id=current.mailing_id) if current.mailing_id else None
     if current.mailing_id is None or mailing is None or mailing.state not in OPEN_STATES:

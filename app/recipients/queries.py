@@ -102,6 +102,7 @@ _WHY = text("""
            r.subscribed_at, r.company_id, s.id AS source_id, s.kind, s.label, s.associated, s.created_at AS added_at,
            s.selection_id, sel.name AS selection_name, s.consent_basis, s.consent_source, s.consent_date,
            c.id AS line_id, c.purpose, c.action, c.legal_basis, c.source, c.text_version, c.valid_from, c.recorded_by,
+           c.language, c.evidence, c.valid_until, c.person_id AS line_person_id, c.company_id AS line_company_id,
            c.created_at AS recorded_at, m.override_consent, m.override_by, m.override_reason,
            m.subscription_type_id AS wanted_type_id, t.id AS type_id, t.name AS type_name,
            refused.changed_at AS refused_at, b.id IS NOT NULL AS is_blocked, b.reason AS block_reason,

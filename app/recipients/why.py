@@ -60,9 +60,10 @@ def _ledger_line(row: Any) -> ConsentOut | None:
     if row.line_id is None:
         return None
     return ConsentOut(
-        id=row.line_id, purpose=row.purpose, action=row.action, legal_basis=row.legal_basis, source=row.source,
-        text_version=row.text_version, valid_from=row.valid_from, recorded_by=row.recorded_by,
-        created_at=row.recorded_at,
+        id=row.line_id, person_id=row.line_person_id, company_id=row.line_company_id, purpose=row.purpose,
+        action=row.action, legal_basis=row.legal_basis, source=row.source, text_version=row.text_version,
+        language=row.language, evidence=row.evidence, valid_from=row.valid_from, valid_until=row.valid_until,
+        recorded_by=row.recorded_by, created_at=row.recorded_at,
     )  # fmt: skip
 
 

@@ -6,6 +6,8 @@ import pytest
 from sqlalchemy import text
 
 from app.audience.selection_queries import Whom, add_whom
+from app.contacts.errors import InvalidContact
+from app.contacts.service import create_person
 from app.platform.db import Database, run
 from app.recipients.list_queries import ListRules
 from app.recipients.service import update_list
@@ -43,6 +45,13 @@ async def update(base):
         return await update_list(session, mailing_id=1, rules=RULES)
 
 
+async def somebody_waits(base):
+    async with asyncio.timeout(20), base.begin() as watcher:
+        waits = text("SELECT count(*) AS n FROM pg_locks WHERE NOT granted")
+        while not (await run(watcher, waits)).one().n:  # noqa: ASYNC110 - PostgreSQL sends no event
+            await asyncio.sleep(0.01)
+
+
 async def test_two_updates_at_once_list_everybody_once(base):
     """The later one waits for the mailing's row, and then sees what the first did."""
     changes = await asyncio.gather(update(base), update(base), update(base))
@@ -67,10 +76,7 @@ async def test_whoever_is_deleted_while_a_set_is_added_to_a_selection_is_left_ou
     async with base.begin() as deleting:
         await run(deleting, text("DELETE FROM person WHERE email_key = 'p250@example.com'"))
         adding = asyncio.create_task(add())
-        async with base.begin() as watcher:
-            waits = text("SELECT count(*) AS n FROM pg_locks WHERE NOT granted")
-            while not (await run(watcher, waits)).one().n:  # noqa: ASYNC110 - PostgreSQL sends no event
-                await asyncio.sleep(0.01)
+        await somebody_waits(base)
     done = await adding
     assert done.persons == 499
 
@@ -79,9 +85,22 @@ async def test_an_update_waits_for_whoever_moves_the_mailing(base):
     async with base.begin() as mover:
         await run(mover, text("SELECT 1 FROM mailing WHERE id = 1 FOR UPDATE"))
         waiting = asyncio.create_task(update(base))
-        async with base.begin() as watcher:
-            waits = text("SELECT count(*) AS n FROM pg_locks WHERE NOT granted")
-            while not (await run(watcher, waits)).one().n:  # noqa: ASYNC110 - PostgreSQL sends no event
-                await asyncio.sleep(0.01)
+        await somebody_waits(base)
         assert not waiting.done()
     assert (await waiting).added == 500
+
+
+async def test_a_person_is_not_added_to_a_company_that_is_deleted_at_that_moment(base):
+    async with base.begin() as session:
+        await run(session, text("INSERT INTO company (id, name) VALUES (5, 'Acme')"))
+
+    async def add():
+        async with base.begin() as session:
+            await create_person(session, fields={"name": "Kari", "company_id": 5}, default_country="NO")
+
+    async with base.begin() as deleting:
+        await run(deleting, text("DELETE FROM company WHERE id = 5"))
+        adding = asyncio.create_task(add())
+        await somebody_waits(base)
+    with pytest.raises(InvalidContact, match="There is no company 5"):
+        await adding

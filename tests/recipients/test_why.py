@@ -10,7 +10,12 @@ HTML = '<p>News</p><p><a href="[[link.unsubscribe]]">Unsubscribe</a></p>'
 
 async def test_a_selection_a_ledger_line_and_a_subscription_are_named(desk):
     """D25."""
-    person = await desk.person("kari@example.com")
+    person = await desk.person("kari@example.com", consent=False)
+    line = {
+        "purpose": "e_marketing", "action": "given", "source": "web shop, order 4711", "text_version": "2026-01",
+        "language": "nb", "evidence": "order 4711", "valid_until": "2099-01-01T00:00:00Z",
+    }  # fmt: skip
+    await desk.post(f"persons/{person}/consents", line)
     selection = (await desk.post("selections", {"name": "Customers"}))["id"]
     await desk.client.post(f"/v1/selections/{selection}/members", json={"person_ids": [person]})
     source = await desk.source(kind="selection", selection_id=selection)
@@ -22,8 +27,9 @@ async def test_a_selection_a_ledger_line_and_a_subscription_are_named(desk):
         "purpose": "e_marketing", "action": "given", "legal_basis": "consent", "source": "web shop, order 4711",
         "text_version": "2026-01",
     }  # fmt: skip
-    assert line["valid_from"] == "2026-11-01T09:30:00Z"
     assert line["recorded_by"] == "tests"
+    assert line == (await desk.get(f"persons/{person}/consents"))["items"][0], "all that the ledger has of it"
+    assert (line["language"], line["evidence"], line["valid_until"]) == ("nb", "order 4711", "2099-01-01T00:00:00Z")
     assert (why["subscription"]["subscription_type_id"], why["subscription"]["name"]) == (desk.type, "Newsletter")
     assert why["override"] is None
     assert why["explanation"].startswith('The selection "Customers"')
