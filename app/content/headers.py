@@ -16,6 +16,7 @@ LINE = 78
 
 LINE_LIMIT = 998
 ADDRESS_LIMIT = 254
+NAME_LIMIT = 10_000  # characters, as of any merge value; the API takes 200
 
 RFC2231_CHARSET = "utf-8''"
 
@@ -24,6 +25,8 @@ _WORD_FRAME = len("=?utf-8?b??=")
 _PLAIN = re.compile(r"(?:[!-~]++(?: [!-~]++)*)?")
 _FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9\-]{0,39}")
 _STRUCTURED = re.compile(r"[ -~]+")
+# Mail programs disagree about what has to be taken out of quotes, and how often.
+_PLAIN_FILENAME = re.compile(r"(?:(?!=\?)[ !#-;=?-\[\]-~])*")
 _LIST_ID = re.compile(r"[A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]+)+")
 _ATOM = r"[!#-'*+\-/-9=?A-Z^-~]+"
 _ADDRESS = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@[A-Za-z0-9](?:[A-Za-z0-9.\-]*[A-Za-z0-9])?")
@@ -106,8 +109,12 @@ def structured(field: str, value: str) -> str:
 def mailbox(field: str, name: str, address: str) -> str:
     """Give a header with one mailbox, `"Name" <address>`, or the address alone where there is no name.
 
-    A domain is written in its ASCII form. Raises UnsendableAddressError.
+    A domain is written in its ASCII form. Raises UnsendableAddressError, UnsendableError for a name without end.
     """
+    if len(address) > ADDRESS_LIMIT:  # before anything looks at a megabyte of it
+        raise UnsendableAddressError(field)
+    if len(name) > NAME_LIMIT:
+        raise UnsendableError(f"{field}: the name has {len(name)} characters; at most {NAME_LIMIT} go into a message")
     if not _ADDRESS.fullmatch(address):
         address = _with_ascii_domain(field, address)
     if len(address) > ADDRESS_LIMIT:
@@ -140,9 +147,8 @@ def with_filename(field: str, value: str, *, parameter: str, filename: str) -> s
 
     `value` is the type or disposition, with whatever parameters it has already.
     """
-    quoted = filename.replace("\\", "\\\\").replace('"', '\\"')
-    if filename.isascii() and filename.isprintable() and len(quoted) + len(parameter) <= LINE - len(' ="";'):
-        return f'{field}: {value};\r\n {parameter}="{quoted}"\r\n'
+    if _PLAIN_FILENAME.fullmatch(filename) and len(filename) + len(parameter) <= LINE - len(' ="";'):
+        return f'{field}: {value};\r\n {parameter}="{filename}"\r\n'
     pieces = _percent_encoded(clean(filename).replace("\n", " "), room=LINE - len(f" {parameter}*99*=utf-8'';"))
     if len(pieces) == 1:
         return f"{field}: {value};\r\n {parameter}*=utf-8''{pieces[0]}\r\n"

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.content.attached import Attachment, Base64Lines, encoded_size
-from app.content.compiled import CompiledMessage, TokenSlot, empty_tags, preview
-from app.content.headers import HeaderError, UnsendableAddressError
+from app.content.compiled import VALUE_LIMIT, CompiledMessage, TokenSlot, empty_tags, preview
+from app.content.headers import HeaderError, UnsendableAddressError, UnsendableError
 from app.content.links import fill_target
 from app.content.merge_tags import MergeTagError
 from tests.content.messages import PUBLIC_URL, compiled, parsed, recipient, token, whole
@@ -366,6 +366,20 @@ def test_html_without_text_gives_an_empty_text_part(html):
 
 def test_a_marker_in_the_content_stays_content():
     assert text_of("<p>marker0z [[customer.firstname]] markerq1z</p>", NAMED) == "marker0z Kari markerq1z\n"
+
+
+@pytest.mark.parametrize(
+    "html", ["<p>[[customer.extra.bio]]</p>", "<a href='https://a.example/[[customer.extra.bio]]'>x</a>"]
+)
+def test_a_value_that_is_too_long_is_refused_and_not_cut(html):
+    message = compiled(html, subject="[[customer.title]]", track_all_links=False)
+    long = "b" * (VALUE_LIMIT + 1)
+    for values in ({"customer.extra.bio": long}, {"customer.title": long}):
+        with pytest.raises(UnsendableError, match="10001 characters; at most 10000"):
+            message.render(recipient(message, values))
+    with pytest.raises(UnsendableError, match="10001 characters"):
+        message.render(recipient(message, to_name=long))
+    message.render(recipient(message, {"customer.extra.bio": long[1:]}))
 
 
 # Attachments

@@ -68,3 +68,16 @@ def test_large_messages_get_fewer_connections_and_never_none():
     assert affordable(20, tail=1 << 20) == 20
     assert affordable(20, tail=20 << 20) == 3
     assert affordable(20, tail=BODIES_IN_MEMORY) == 1
+
+
+async def test_a_value_of_a_megabyte_fails_its_own_recipient_and_nobody_else(fresh_database, tmp_path):
+    """The API takes no such value; one that came in some other way is not cut, and holds nobody up."""
+    async with sending(fresh_database, tmp_path, count=3, html="<p>[[customer.name]]</p>") as mailing:
+        await mailing.sql.execute("UPDATE recipient SET name = repeat('æ', 1000000) WHERE email = 'r2@example.no'")
+        async with SmtpServer() as server:
+            ended = await mailing.send(server)
+        assert (ended.accepted, ended.fault) == (2, None)
+        row = await mailing.recipient(2)
+        assert (row["status"], row["bounce"]) == ("failed", None)
+        assert "1000000 characters; at most 10000 go into a message" in row["reply"]
+        assert await mailing.keep_going()
