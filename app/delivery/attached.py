@@ -1,7 +1,4 @@
-"""The tail of a mailing's messages: its attachments, read and encoded once per sender (D16).
-
-Measured with 14 MB of attachments and 20 connections (tests/bench/attachments.py): see decision record.
-"""
+"""The tail of a mailing's messages: its attachments, read and encoded once per sender (D16; decision 19)."""
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -9,10 +6,7 @@ from app.content.attached import Base64Lines, Tail
 from app.platform.files import stored_pieces
 
 BODIES_IN_MEMORY = 128 << 20
-"""Octets that the bodies of one sender's connections may take together.
-
-Plain connections share the tail; TLS encrypts a copy of it for each, which OpenSSL holds as a whole.
-"""
+"""Octets that encrypted connections of one sender may hold of its messages together."""
 
 
 async def make_tail(session: AsyncSession, tail: Tail) -> bytes:
@@ -32,6 +26,10 @@ async def make_tail(session: AsyncSession, tail: Tail) -> bytes:
     return b"".join(parts)
 
 
-def affordable(connections: int, *, tail: int) -> int:
-    """Return how many of `connections` a sender may open for messages that end with a tail of so many octets."""
-    return max(1, min(connections, BODIES_IN_MEMORY // (2 * tail))) if tail else connections
+def affordable(connections: int, *, tail: int, encrypted: bool) -> int:
+    """Return how many of `connections` a sender may open for messages that end with a tail of so many octets.
+
+    Plain connections hand the one tail to the kernel: 20 of them, at 20 MB each, take nothing more. TLS makes a copy
+    for each, and one more on its way to the socket: 853 MB for the same 20.
+    """
+    return max(1, min(connections, BODIES_IN_MEMORY // (2 * tail))) if tail and encrypted else connections

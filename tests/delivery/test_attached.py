@@ -63,11 +63,12 @@ async def test_shared_octets_follow_a_message_that_needs_no_stuffing():
     assert {feed.outcome(number) for number in range(5)} == {Outcome.ACCEPTED}
 
 
-def test_large_messages_get_fewer_connections_and_never_none():
-    assert affordable(20, tail=0) == 20
-    assert affordable(20, tail=1 << 20) == 20
-    assert affordable(20, tail=20 << 20) == 3
-    assert affordable(20, tail=BODIES_IN_MEMORY) == 1
+def test_large_messages_get_fewer_encrypted_connections_and_never_none():
+    assert affordable(20, tail=20 << 20, encrypted=False) == 20
+    assert affordable(20, tail=0, encrypted=True) == 20
+    assert affordable(20, tail=1 << 20, encrypted=True) == 20
+    assert affordable(20, tail=20 << 20, encrypted=True) == 3
+    assert affordable(20, tail=BODIES_IN_MEMORY, encrypted=True) == 1
 
 
 async def test_a_value_of_a_megabyte_fails_its_own_recipient_and_nobody_else(fresh_database, tmp_path):

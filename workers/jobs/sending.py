@@ -15,9 +15,10 @@ from app.delivery.attached import affordable
 from app.delivery.outlets import words_of
 from app.delivery.plan import Plan
 from app.delivery.results import Bounced, Retries
-from app.delivery.routing import Routing
+from app.delivery.routing import Account, Routing
 from app.delivery.sender import Ended, Sender
 from app.delivery.single import send_one
+from app.delivery.smtp.account import Security
 from app.delivery.windows import boot_seconds
 from app.mailings import queries, service
 from app.mailings.composing import Composer, render_test
@@ -89,10 +90,7 @@ async def _send(context: Context, plan: Plan, routing: Routing, retries: Retries
         async with context.database.begin() as session:
             await queries.show_trouble(session, mailing_id=plan.mailing_id, words=words)
 
-    accounts = [
-        replace(account, connections=affordable(account.connections, tail=len(plan.tail)))
-        for account in routing.accounts
-    ]
+    accounts = [replace(account, connections=_connections(account, plan)) for account in routing.accounts]
     sender = Sender(
         database=context.database,
         plan=plan,
@@ -110,6 +108,11 @@ async def _send(context: Context, plan: Plan, routing: Routing, retries: Retries
     finally:
         turn.cancel()
         await asyncio.gather(turn, return_exceptions=True)
+
+
+def _connections(account: Account, plan: Plan) -> int:
+    encrypted = account.smtp.security is not Security.NONE
+    return affordable(account.connections, tail=len(plan.tail), encrypted=encrypted)
 
 
 async def _end_turn(context: Context, sender: Sender) -> None:
