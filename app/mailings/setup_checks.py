@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.content import headers
+from app.domains.findings import Severity
 from app.domains.models import SendingDomain, Verdict
 from app.domains.names import domain_of
 from app.domains.queries import page_of_domains
@@ -58,11 +59,16 @@ def _domain(domain: str, row: SendingDomain | None, *, require_approved: bool) -
         )
         yield unapproved("domain_not_listed", detail)
     elif not row.approved:
-        why = "its records are wrong or missing" if row.verdict is Verdict.FAILING else "it has not been checked yet"
-        yield unapproved("domain_not_approved", f"{domain} is not approved to send from: {why}.")
+        why = f"its checks fail. {_errors(row)}" if row.verdict is Verdict.FAILING else "it has not been checked yet."
+        yield unapproved("domain_not_approved", f"{domain} is not approved to send from: {why}".strip())
     elif row.verdict is Verdict.FAILING:
-        detail = f"{domain} is trusted, but its records are wrong or missing: receivers may refuse its mail."
-        yield warning("domain_failing", detail)
+        detail = f"{domain} is trusted, but its checks fail: receivers may refuse its mail. {_errors(row)}"
+        yield warning("domain_failing", detail.strip())
+
+
+def _errors(domain: SendingDomain) -> str:
+    """Return what its last checks found wrong, in their words."""
+    return " ".join(found["detail"] for found in domain.findings if found["severity"] == Severity.ERROR)
 
 
 def check_contacts(mailing: Mailing, *, without: dict[str, int], looked_at: str) -> Iterator[Remark]:

@@ -74,12 +74,18 @@ async def test_what_is_wrong_with_the_setup_is_named(desk):
     for domain, trusted in (("unchecked", False), ("failing", False), ("vouched", True)):
         await desk.post("sending-domains", {"domain": f"{domain}.example", "trusted": trusted})
     await desk.sql("UPDATE sending_domain SET verdict = 'failing' WHERE domain ~ 'failing|vouched'")
+    found = '[{"severity": "ok", "detail": "Fine."}, {"severity": "error", "detail": "There is no SPF record."}]'
+    await desk.sql("UPDATE sending_domain SET findings = CAST(:found AS jsonb)", found=found)
     mailing = await complete(desk)
     right = {**SENDER, "from_rule": "always", "reply_to": None, "reply_to_rule": None}
     for setup, code, severity in WRONG_SETUPS:
         await desk.change(mailing, **right | setup)
         assert without_override(await desk.remarks(mailing)) == [(code, severity)]
-        assert (await desk.get(f"mailings/{mailing}/readiness"))["ready"] == (severity == "warning")
+        report = await desk.get(f"mailings/{mailing}/readiness")
+        assert report["ready"] == (severity == "warning")
+        if setup.get("from_email") == "post@failing.example":
+            detail = report["steps"][0]["remarks"][0]["detail"]
+            assert detail.endswith("not approved to send from: its checks fail. There is no SPF record.")
 
 
 async def test_a_from_domain_that_is_not_approved_stops_the_mailing_where_that_is_asked_for(desk, settings, database):
