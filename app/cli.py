@@ -1,4 +1,4 @@
-"""`budstikke`: up, demo, api, worker, inbound, migrate, api-key, openapi, doctor."""
+"""`budstikke`: up, demo, api, worker, inbound, migrate, api-key, dkim, openapi, doctor."""
 
 import asyncio
 import os
@@ -18,6 +18,7 @@ from app import openapi
 from app.bounces.inbound import serve
 from app.demo.errors import DemoError
 from app.demo.run import run_demo
+from app.dkim_commands import commands as dkim_commands
 from app.doctor import examine
 from app.embedded.errors import EmbeddedError
 from app.embedded.mailpage import mail_page
@@ -34,6 +35,14 @@ ROOT = Path(__file__).parent.parent
 DATA_DIR = Path("var/data")
 
 cli = typer.Typer(help="The mailing service behind a CRM's marketing screens.", no_args_is_help=True)
+
+cli.add_typer(dkim_commands, name="dkim")
+
+
+@cli.callback()
+def begin(context: typer.Context) -> None:
+    """Tell groups of commands how to find the settings: only some of them need any."""
+    context.obj = _settings_here
 
 
 def main() -> None:

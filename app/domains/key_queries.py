@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.domains.models import Algorithm, DkimKey, KeyState
+from app.domains.models import Algorithm, DkimKey, KeyState, SendingDomain
 from app.platform.db import run
 
 _ACTIVE = text("""
@@ -21,6 +21,13 @@ _ACTIVE = text("""
 async def active_keys(session: AsyncSession) -> Sequence[Any]:
     """Return (domain, selector, private_key) of every active key, those of a domain together, RSA first."""
     return (await run(session, _ACTIVE)).all()
+
+
+async def signing_domains(session: AsyncSession, *, names: Sequence[str]) -> Sequence[str]:
+    """Return which of these domains have active keys."""
+    query = select(SendingDomain.domain).join(DkimKey, col(DkimKey.domain_id) == SendingDomain.id)
+    query = query.where(col(SendingDomain.domain).in_(names), DkimKey.state == KeyState.ACTIVE).distinct()
+    return (await session.exec(query)).all()
 
 
 async def find_key(session: AsyncSession, *, domain_id: int, key_id: int) -> DkimKey | None:

@@ -56,6 +56,9 @@ class Dns:
     servers: list[tuple[str, int]] = field(default_factory=list)
     timeout: float = 5.0
     """Seconds for a question with all its tries."""
+    within: float = 30.0
+    """Seconds for all questions; what is asked later is unavailable, as where a record leads to dead servers."""
+    _until: float | None = None
     _known: dict[tuple[str, Kind], "asyncio.Task[Answer]"] = field(default_factory=dict)
     _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
 
@@ -68,9 +71,11 @@ class Dns:
         return await task
 
     async def _ask(self, name: str, kind: Kind) -> Answer:
+        clock = asyncio.get_running_loop().time
+        self._until = self._until or clock() + self.within
         async with self._turns:
             try:
-                async with asyncio.timeout(self.timeout):
+                async with asyncio.timeout(min(self.timeout, self._until - clock())):
                     return await self._follow(dns.name.from_text(name), kind)
             except dns.resolver.NXDOMAIN:
                 return Answer(Outcome.MISSING)

@@ -54,3 +54,8 @@ async def load_signers(session: AsyncSession, *, secret: str) -> Signers:
     for row in await key_queries.active_keys(session):
         sealed.setdefault(row.domain, []).append((row.selector, row.private_key))
     return Signers(sealed, secret)
+
+
+async def is_signed(session: AsyncSession, *, domain: str) -> bool:
+    """Tell whether mail from a domain (an A-label in lower case) is signed at this time."""
+    return bool(await key_queries.signing_domains(session, names=list(parents(domain))))

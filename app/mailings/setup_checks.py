@@ -9,6 +9,7 @@ from app.domains.findings import Severity
 from app.domains.models import SendingDomain, Verdict
 from app.domains.names import domain_of
 from app.domains.queries import page_of_domains
+from app.domains.signing import is_signed
 from app.mailings.models import Mailing, ReplyToRule
 from app.mailings.schemas import Remark, problem, warning
 from app.mailings.senders import contact_of
@@ -20,6 +21,9 @@ async def check_setup(session: AsyncSession, *, mailing: Mailing, require_approv
     if domain := domain_of(mailing.from_email):
         found = await page_of_domains(session, domain=domain, approved=None, after=None, limit=1)
         remarks += _domain(domain, found[0] if found else None, require_approved=require_approved)
+        if found and not await is_signed(session, domain=domain):
+            detail = f"Mail from {domain} is not signed, which large receivers ask for: make it a DKIM key."
+            remarks.append(warning("not_signed", detail))
     if mailing.override_consent:
         remarks.append(warning("consent_overridden", f"Consent is overridden: {mailing.override_reason}"))
     return remarks
@@ -55,7 +59,8 @@ def _domain(domain: str, row: SendingDomain | None, *, require_approved: bool) -
     unapproved = problem if require_approved else warning
     if row is None:
         detail = (
-            f"{domain} is not among the sending domains: receivers may refuse its mail. Add it, and have it checked."
+            f"{domain} is not among the sending domains: receivers may refuse its mail. Add it with a DKIM key, and "
+            "have it checked."
         )
         yield unapproved("domain_not_listed", detail)
     elif not row.approved:

@@ -18,8 +18,15 @@ SENDER = {"from_name": "Nordlys", "from_email": "post@nordlys.example"}
 @pytest.fixture
 async def desk(client, database, settings):
     desk = Desk(client, database, settings)
-    await desk.post("sending-domains", {"domain": "nordlys.example", "trusted": True})
+    await list_domain(desk, "nordlys.example", trusted=True)
     return desk
+
+
+async def list_domain(desk, domain, *, trusted):
+    """List a domain whose mail is signed."""
+    listed = (await desk.post("sending-domains", {"domain": domain, "trusted": trusted}))["id"]
+    key = (await desk.post(f"sending-domains/{listed}/dkim-keys", {"algorithm": "ed25519"}))["id"]
+    await desk.post(f"sending-domains/{listed}/dkim-keys/{key}/activate", {"force": True}, status=200)
 
 
 async def complete(desk, **setup):
@@ -65,6 +72,8 @@ WRONG_SETUPS = [
     ({"from_email": "post@unchecked.example"}, "domain_not_approved", "warning"),
     ({"from_email": "post@failing.example"}, "domain_not_approved", "warning"),
     ({"from_email": "post@vouched.example"}, "domain_failing", "warning"),
+    ({"from_email": "post@bare.example"}, "not_signed", "warning"),
+    ({"from_email": "post@news.nordlys.example"}, "domain_not_listed", "warning"),
     ({"from_rule": "our_contact"}, "sender_falls_back", "warning"),
 ]
 
@@ -72,7 +81,8 @@ WRONG_SETUPS = [
 async def test_what_is_wrong_with_the_setup_is_named(desk):
     """D5, D6."""
     for domain, trusted in (("unchecked", False), ("failing", False), ("vouched", True)):
-        await desk.post("sending-domains", {"domain": f"{domain}.example", "trusted": trusted})
+        await list_domain(desk, f"{domain}.example", trusted=trusted)
+    await desk.post("sending-domains", {"domain": "bare.example", "trusted": True})
     await desk.sql("UPDATE sending_domain SET verdict = 'failing' WHERE domain ~ 'failing|vouched'")
     found = '[{"severity": "ok", "detail": "Fine."}, {"severity": "error", "detail": "There is no SPF record."}]'
     await desk.sql("UPDATE sending_domain SET findings = CAST(:found AS jsonb)", found=found)
