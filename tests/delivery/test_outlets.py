@@ -11,7 +11,7 @@ from app.delivery.plan import Plan
 from app.delivery.routing import Account, Routing
 from app.delivery.smtp.account import Pipelining, SmtpAccount
 from app.delivery.standing import Standing, Standings
-from tests.delivery.sending import PATIENT, WITHIN, reached, sending, until
+from tests.delivery.sending import PATIENT, WITHIN, reached, sending
 from tests.delivery.smtp_server import SmtpServer
 
 FAULT = "connect *: 554 5.7.1 no service for you"
@@ -215,19 +215,6 @@ async def test_fault_known_from_before_is_looked_at_again_when_nothing_else_is_l
         server.rules.clear()
         assert (await mailing.send(server, **more)).accepted == 30
         assert (await health(mailing, 1))["failing_since"] is None
-
-
-async def test_mailing_waits_while_no_account_can_be_reached_and_says_why(of):
-    async with of(30) as mailing, SmtpServer() as server:
-        port = server.port
-        server._server.close()
-        running = asyncio.create_task((await mailing.sender(server, routing=Routing([account(server, 1)]))).run())
-        await until(lambda: mailing.troubles)
-        assert mailing.troubles[0].startswith("Waiting for a sending account. relay 1: Error connecting")
-        await server.listen(port)
-        async with asyncio.timeout(WITHIN):
-            assert (await running).accepted == 30
-        assert mailing.troubles[-1] is None
 
 
 async def test_server_that_takes_few_connections_is_not_called_failing(of):
