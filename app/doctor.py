@@ -10,10 +10,14 @@ from alembic.script import ScriptDirectory
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.delivery.replies import Outcome, SendResult
-from app.delivery.smtp.account import SmtpUrlError, parse_smtp_url
-from app.delivery.smtp.connection import open_connection
-from app.delivery.smtp.feed import Envelope
+from app.delivery.account_models import SendingAccount
+from app.delivery.account_queries import all_accounts
+from app.delivery.accounts import smtp_account
+from app.delivery.replies import Outcome
+from app.delivery.smtp.account import Pipelining, SmtpAccount, SmtpUrlError, parse_smtp_url
+from app.delivery.smtp.connection import probe
+from app.platform.db import DATABASE_AWAY, Database
+from app.platform.sealed import SealBrokenError
 from app.platform.settings import Settings
 
 WITHIN = 10.0  # seconds for each look
@@ -31,13 +35,14 @@ class Finding:
 
 
 async def examine(settings: Settings, *, alembic: Config) -> list[Finding]:
-    """Look at database, Redis, SMTP server and settings, all at once."""
+    """Look at database, Redis, SMTP server, sending accounts and settings, all at once."""
     looks = (
         _look("database", lambda: _database(settings, alembic)),
         _look("redis", lambda: _redis(settings)),
         _look("smtp", lambda: _smtp(settings)),
     )
-    return [*await asyncio.gather(*looks), *_settings(settings)]
+    findings, accounts = await asyncio.gather(asyncio.gather(*looks), _accounts(settings))
+    return [*findings, *accounts, *_settings(settings)]
 
 
 async def _look(subject: str, look: Callable[[], Awaitable[Finding]]) -> Finding:
@@ -81,35 +86,44 @@ async def _redis(settings: Settings) -> Finding:
     return Finding("redis", well=True, seen=f"Redis protocol {version}")
 
 
-class _NothingToSend:
-    """A feed that never has a message: the connection opens, and is closed politely."""
-
-    def next(self) -> Envelope | None:
-        return None
-
-    def content(self, envelope: Envelope) -> bytes:
-        raise AssertionError(envelope)
-
-    def start(self, _: Envelope) -> bool:
-        return False
-
-    def settle(self, _: Envelope, result: SendResult) -> None:
-        raise AssertionError(result)
-
-
 async def _smtp(settings: Settings) -> Finding:
     try:
         account = parse_smtp_url(settings.smtp_url.get_secret_value())
     except SmtpUrlError as error:
         return Finding("smtp", well=False, seen=str(error), advice="Correct BUDSTIKKE_SMTP_URL.")
-    opened = await open_connection(account, _NothingToSend())
-    if isinstance(opened, SendResult):
-        fault = opened.outcome is Outcome.SENDER_FAULT
+    return await _server("smtp", account)
+
+
+async def _server(subject: str, account: SmtpAccount) -> Finding:
+    seen = await probe(account)
+    if seen.failure is not None:
+        fault = seen.failure.outcome is Outcome.SENDER_FAULT
         advice = "Check user, password and certificate." if fault else "Is the server up, and the port open?"
-        return Finding("smtp", well=False, seen=opened.text, advice=advice)
-    opened.drain()
-    await opened.closed
-    return Finding("smtp", well=True, seen=f"{account.host}:{account.port}, pipelining {opened.pipelining.value}")
+        return Finding(subject, well=False, seen=seen.failure.text, advice=advice)
+    level = seen.pipelining or Pipelining.OFF
+    return Finding(subject, well=True, seen=f"{account.host}:{account.port}, pipelining {level.value}")
+
+
+async def _accounts(settings: Settings) -> list[Finding]:
+    """Try each sending account that is enabled; a database that is away has a finding of its own."""
+    database = Database.connect(settings, name="doctor")
+    try:
+        async with database.begin() as session:
+            rows = [account for account, _ in await all_accounts(session) if account.enabled]
+    except DATABASE_AWAY:  # or it is empty: not migrated yet
+        return []
+    finally:
+        await database.close()
+    return await asyncio.gather(*(_account(row, settings) for row in rows))
+
+
+async def _account(row: SendingAccount, settings: Settings) -> Finding:
+    subject = f"sending account {row.name}"
+    try:
+        account = smtp_account(row, settings=settings)
+    except SealBrokenError as error:
+        return Finding(subject, well=False, seen=str(error), advice="Give the account its password again.")
+    return await _look(subject, lambda: _server(subject, account))
 
 
 def _settings(settings: Settings) -> list[Finding]:
