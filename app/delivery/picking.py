@@ -62,6 +62,11 @@ class Picking:
         return self.returned + self.making + sum(held.waiting for held in self._chunks.values())
 
     @property
+    def unsettled(self) -> int:
+        """How many tasks have no result yet, wherever they are."""
+        return sum(len(held.tasks) - held.settled for held in self._chunks.values() if not held.fenced)
+
+    @property
     def returned(self) -> int:
         """How many tasks are out of their chunk's order, and ready for a connection of their route."""
         return sum(map(len, self._aside.values()))

@@ -227,8 +227,7 @@ class Sender:  # the one class with a life of its own: it is what connections pu
         """Let suspects fail once somebody else was accepted; where nobody else is left, by what was sent before."""
         if not self._suspects or self.fault is not None:
             return
-        left = sum(len(held.tasks) - held.settled for held in self._picking if not held.fenced)
-        is_last = self._exhausted and left <= len(self._suspects)
+        is_last = self._exhausted and self._picking.unsettled <= len(self._suspects)
         are_few = None
         with suppress(*DATABASE_AWAY):  # asked again in a moment
             are_few = is_last and await self._suspects.are_few(self.database, self.plan.mailing_id)
