@@ -7,6 +7,7 @@ from app.contacts import models as contacts
 from app.content import models as content
 from app.delivery import account_models as accounts
 from app.delivery import models as delivery
+from app.delivery import pace_models as paces
 from app.domains import models as domains
 from app.folders import models as folders
 from app.mailings import models as mailings
@@ -18,6 +19,6 @@ from app.webhooks import models as webhooks
 
 __all__ = [
     "accounts", "audience", "audit", "auth", "bounces", "consent", "contacts", "content", "delivery", "domains",
-    "files", "folders", "idempotency", "mailings", "operations", "outbox", "privacy", "recipients", "tracking",
-    "webhooks",
+    "files", "folders", "idempotency", "mailings", "operations", "outbox", "paces", "privacy", "recipients",
+    "tracking", "webhooks",
 ]  # fmt: skip

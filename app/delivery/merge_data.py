@@ -20,8 +20,9 @@ BY_ID = "r.mailing_id = :mailing_id AND r.id = :recipient_id"
 def select_recipients(tags: Sequence[str], *, where: str) -> TextClause:
     """Return the SELECT of recipients with their merge values, in the order of `seq`.
 
-    Columns: id, seq, attempts, code, name, email, language, track_opens and track_clicks (null: never asked, D43), and
-    v0, v1, … for the tags in order; null for a tag without value. `where` is BY_RANGE (recipient_seq_idx) or BY_ID.
+    Columns: id, seq, attempts, tried_for (seconds since the first temporary failure), code, name, email, language,
+    track_opens and track_clicks (null: never asked, D43), and v0, v1, … for the tags in order; null for a tag without
+    value. `where` is BY_RANGE (recipient_seq_idx) or BY_ID.
     Recipients who match no person have only name and email (D13); a company's own line has the company's tags, too.
     Only names of `tag_columns` and bound parameters become part of it.
     """
@@ -33,7 +34,8 @@ def select_recipients(tags: Sequence[str], *, where: str) -> TextClause:
             extras[f"extra{position}"] = field
     company = _COMPANY if needs_company(tags) else ""
     statement = f"""
-        SELECT r.id, r.seq, r.attempts, r.code, r.name, r.email, p.language,
+        SELECT r.id, r.seq, r.attempts, extract(epoch FROM now() - r.first_tried_at)::float8 AS tried_for,
+               r.code, r.name, r.email, p.language,
                opens.given AND (opens.valid_until IS NULL OR opens.valid_until > now()) AS track_opens,
                clicks.given AND (clicks.valid_until IS NULL OR clicks.valid_until > now()) AS track_clicks
                {"".join(values)}

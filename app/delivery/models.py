@@ -12,13 +12,15 @@ CHUNK_SIZE = 1000  # recipients: a lease costs one statement, and a job step mus
 
 
 class Dispatch(Row, table=True):
-    """What is sent for a mailing, compiled once; of it only the last three columns change."""
+    """What is sent for a mailing, compiled once; of it only the last four columns change."""
 
     mailing_id: int = reference("mailing.id")
     compiled: dict[str, Any] = json_field()
     link_ids: list[int] = Field(sa_type=sa.ARRAY(sa.BigInteger), description="of the tracked links, by position")
     last_seq: int = Field(default=0, description="up to where chunks were cut; retries go on behind it")
     halted_at: datetime | None = moment(nullable=True)
+    rest_until: datetime | None = moment(nullable=True)
+    """No sender is needed before: a limit leaves nothing to send (D31)."""
     look_again_at: datetime | None = moment(nullable=True)
     """When deferred recipients are looked for next: finding them reads the whole list."""
 
@@ -28,6 +30,12 @@ class Chunk(SQLModel, table=True):
 
     __table_args__ = (
         sa.Index("chunk_open_idx", "dispatch_id", "number", postgresql_where=sa.text("done_at IS NULL")),
+        sa.Index(
+            "chunk_kept_back_idx",
+            "dispatch_id",
+            "number",
+            postgresql_where=sa.text("done_at IS NULL AND destination IS NOT NULL"),
+        ),
         {"postgresql_with": {"fillfactor": 50}},
     )
 
@@ -46,3 +54,4 @@ class Chunk(SQLModel, table=True):
     """When it may be leased: the time its recipients' clocks must show (D27). Null: at once."""
     send_before: datetime | None = moment(nullable=True)
     """Unless it was leased once by then, it is not sent any more."""
+    destination: str | None = Field(default=None, description="the domain of all its recipients, kept back by a limit")

@@ -41,6 +41,8 @@ class Task:
     """The recipient's merge data, until its message is made."""
     content: bytes = field(default=b"", repr=False)
     started: bool = False
+    tried_for: float | None = None
+    """Seconds since it failed for now for the first time (D32)."""
     is_suspect: bool = False
     """It was refused for a fault of ours before (suspects.py)."""
     barred: bool = False

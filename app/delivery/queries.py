@@ -32,18 +32,23 @@ _DUE = """
     (not_before IS NULL OR not_before <= now()) AND (send_before IS NULL OR send_before > now() OR epoch > 0)
 """  # whether the time of a chunk has come, and is not over (D27); one that was begun is seen through
 
-_CLAIM = text(f"""
+_CLAIM = """
     -- Leases the next due chunk that nobody holds, by chunk_open_idx. Its window is closed: nothing may be started
     -- before a flush has opened one. SKIP LOCKED, so that senders never wait for each other.
     UPDATE chunk SET owner = :owner, epoch = epoch + 1, window_end = first_seq - 1,
                      lease_until = now() + make_interval(secs => :lease)
     WHERE (dispatch_id, number) IN (
         SELECT dispatch_id, number FROM chunk
-        WHERE dispatch_id = :dispatch_id AND done_at IS NULL AND owner IS NULL AND {_DUE}
+        WHERE dispatch_id = :dispatch_id AND done_at IS NULL AND owner IS NULL AND {due} AND {which}
         ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED
     )
-    RETURNING number, epoch, first_seq, last_seq
-""")
+    RETURNING number, epoch, first_seq, last_seq, destination
+"""
+_HELD = sa.bindparam("held", type_=sa.ARRAY(sa.Text))
+_CLAIM_ANY = text(_CLAIM.format(due=_DUE, which="(destination IS NULL OR destination <> ALL(:held))")).bindparams(_HELD)
+_CLAIM_KEPT_BACK = text(
+    _CLAIM.format(due=_DUE, which="destination IS NOT NULL AND destination <> ALL(:held)")
+).bindparams(_HELD)  # chunk_kept_back_idx
 
 _BAR = text(f"""
     -- Blocks the recipients of a chunk whose address was blocked or erased since the list was judged (D47, D59); what
@@ -78,6 +83,7 @@ _FLUSH = text("""
                           WHEN v.status = 'ready' THEN r.reason END,
             code = v.code, reply = CASE WHEN r.email_key IS NOT NULL THEN v.reply END, bounce = v.bounce,
             attempts = v.attempt, tried_at = now(),
+            first_tried_at = coalesce(r.first_tried_at, CASE WHEN v.status = 'deferred' THEN now() END),
             sent_at = CASE WHEN v.status = 'sent' THEN now() ELSE r.sent_at END,
             bounced_at = CASE WHEN v.status = 'bounced' THEN now() ELSE r.bounced_at END,
             due_at = CASE WHEN v.status = 'deferred' THEN now() + make_interval(secs => v.wait) END
@@ -114,6 +120,7 @@ _RECOVER = text("""
     SET status = CASE WHEN v.status = 'deferred' AND r.email_key IS NULL THEN 'blocked' ELSE v.status END,
         reason = CASE WHEN v.status = 'deferred' AND r.email_key IS NULL THEN 'blocked_address' ELSE r.reason END,
         code = v.code, attempts = v.attempt, tried_at = now(),
+        first_tried_at = coalesce(r.first_tried_at, CASE WHEN v.status = 'deferred' THEN now() END),
         reply = CASE WHEN v.status = 'unconfirmed' THEN 'The sender was killed before the server replied.' END,
         bounce = CASE WHEN v.status = 'bounced' THEN 'soft' END,
         sent_at = CASE WHEN v.status = 'sent' THEN now() ELSE r.sent_at END,
@@ -176,6 +183,8 @@ _REQUEUE = """
     WHERE r.id = again.id
 """
 
+_LOCK_DISPATCH = text("SELECT FROM dispatch WHERE id = :dispatch_id FOR NO KEY UPDATE")
+
 _REQUEUE_DUE = text(_REQUEUE.format(which="r.status = 'deferred' AND r.due_at <= now()"))
 _REQUEUE_READY = text(_REQUEUE.format(which="r.status = 'ready'"))
 _REQUEUE_UNCONFIRMED = text(
@@ -210,10 +219,23 @@ async def cut_chunks(session: AsyncSession, *, dispatch_id: int) -> None:
     await session.exec(_CUT_CHUNKS, params={"dispatch_id": dispatch_id})  # type: ignore[call-overload]
 
 
-async def claim_chunk(session: AsyncSession, *, dispatch_id: int, owner: str, lease: float) -> Any | None:
-    """Lease the next free chunk for `lease` seconds; returns (number, epoch, first_seq, last_seq) or None."""
-    params = {"dispatch_id": dispatch_id, "owner": owner, "lease": lease}
-    return (await session.exec(_CLAIM, params=params)).one_or_none()  # type: ignore[call-overload]
+async def claim_chunk(
+    session: AsyncSession, *, dispatch_id: int, owner: str, lease: float, held: Sequence[str] = ()
+) -> Any | None:
+    """Lease the next free chunk for `lease` seconds; of kept-back ones, none of a destination in `held`.
+
+    Returns (number, epoch, first_seq, last_seq, destination) or None.
+    """
+    params = {"dispatch_id": dispatch_id, "owner": owner, "lease": lease, "held": list(held)}
+    return (await run(session, _CLAIM_ANY, **params)).one_or_none()
+
+
+async def claim_kept_back(
+    session: AsyncSession, *, dispatch_id: int, owner: str, lease: float, held: Sequence[str]
+) -> Any | None:
+    """Lease the next free chunk of a limited destination that is not in `held`, as `claim_chunk` does."""
+    params = {"dispatch_id": dispatch_id, "owner": owner, "lease": lease, "held": list(held)}
+    return (await run(session, _CLAIM_KEPT_BACK, **params)).one_or_none()
 
 
 async def load_chunk(
@@ -258,6 +280,11 @@ async def doubt_owner(session: AsyncSession, *, owner: str) -> Any:
 async def doubt_expired(session: AsyncSession, *, grace: float) -> Any:
     """Doubt the windows of leases that ended over `grace` seconds ago; returns (doubted, freed)."""
     return (await session.exec(_DOUBT_EXPIRED, params={"grace": grace})).one()  # type: ignore[call-overload]
+
+
+async def lock_dispatch(session: AsyncSession, *, dispatch_id: int) -> None:
+    """Let nobody else give out places behind a dispatch's list until the commit: they would be the same ones."""
+    await run(session, _LOCK_DISPATCH, dispatch_id=dispatch_id)
 
 
 async def requeue_due(session: AsyncSession, *, dispatch_id: int) -> int:

@@ -118,6 +118,14 @@ _RATE_WORDS = re.compile(
     re.IGNORECASE,
 )
 
+# "Greylisted for 300 seconds", "try again in 5 minutes", "retry after 2 hours", "wait 60s".
+_COME_AGAIN = re.compile(
+    r"\b(?:greylist(?:ed|ing)?|(?:re)?try(?: again| later)?|come back|wait)[ ,:;]*(?:in|after|for)? ?"
+    r"(?P<number>\d{1,6}) ?(?P<unit>s|m|h|sec(?:ond)?s?|min(?:ute)?s?|hours?)\b",
+    re.IGNORECASE,
+)
+_SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
 
 def classify(stage: Stage, code: int, text: str) -> SendResult:
     """Say what the reply `code text` at `stage` means for the message.
@@ -222,6 +230,12 @@ def asks_to_slow_down(result: SendResult) -> bool:
     if result.code is None or not 400 <= result.code < 500:
         return False
     return result.code == 421 or result.enhanced == "4.7.28" or _RATE_WORDS.search(result.text) is not None
+
+
+def asked_wait(result: SendResult) -> float:
+    """Return the seconds after which a temporary refusal says that we may come again; 0 when it does not say."""
+    found = _COME_AGAIN.search(result.text)
+    return int(found["number"]) * _SECONDS[found["unit"][0].lower()] if found else 0.0
 
 
 def is_local(result: SendResult) -> bool:

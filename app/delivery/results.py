@@ -7,7 +7,9 @@ from typing import Any
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.delivery.plan import Task
-from app.delivery.replies import Outcome, SendResult, is_hard, is_local
+from app.delivery.replies import Outcome, SendResult, asked_wait, is_hard, is_local
+
+LONGEST_ASKED = 6 * 3600.0  # seconds that a server's words can put off a retry: it has three days in all
 
 Settled = tuple[Task, SendResult]
 
@@ -30,21 +32,21 @@ OnBounced = Callable[[AsyncSession, Sequence[Bounced]], Awaitable[None]]
 class Retries:
     """When a temporary failure is tried again (D32).
 
-    `first_wait` in seconds is doubled with every attempt, up to eight times as long. `is_over`: the mailing is older
-    than temporary failures are tried again, so a second one is final. The first one never is: a mailing may have been
-    stopped for days.
+    `first_wait` in seconds is doubled with every attempt, up to eight times as long. `give_up_after`: a temporary
+    failure is final when the recipient's first one was so many seconds ago. The mailing's age does not count: it may
+    have been stopped for days.
     """
 
     first_wait: float
-    is_over: bool
+    give_up_after: float
 
-    def wait(self, attempt: int) -> float:
-        """Return the seconds to wait after an attempt (from 1)."""
-        return float(self.first_wait * 2 ** min(attempt - 1, 3))
+    def wait(self, attempt: int, result: SendResult) -> float:
+        """Return the seconds to wait after an attempt (from 1); longer where the server asked for it."""
+        return max(float(self.first_wait * 2 ** min(attempt - 1, 3)), min(asked_wait(result), LONGEST_ASKED))
 
-    def is_last(self, attempt: int) -> bool:
-        """Whether a temporary failure of this attempt is final."""
-        return self.is_over and attempt > 1
+    def is_last(self, task: Task) -> bool:
+        """Whether a temporary failure of a task is final."""
+        return task.tried_for is not None and task.tried_for > self.give_up_after
 
 
 def columns(settled: Sequence[Settled], retries: Retries) -> dict[str, list[Any]]:
@@ -70,9 +72,9 @@ def _stored(task: Task, result: SendResult, retries: Retries) -> tuple[str, str 
     if result.outcome is Outcome.UNKNOWN:
         return "unconfirmed", None, None
     if result.outcome is Outcome.DEFERRED:
-        if retries.is_last(task.attempt):
+        if retries.is_last(task):
             return "bounced", "soft", None
-        return "deferred", None, retries.wait(task.attempt)
+        return "deferred", None, retries.wait(task.attempt, result)
     if result.outcome is Outcome.SENDER_FAULT:
         return "failed" if task.is_suspect else "ready", None, None
     if is_local(result):
@@ -86,5 +88,5 @@ def bounces(settled: Sequence[Settled], retries: Retries) -> list[Bounced]:
         Bounced(task.recipient_id, is_hard(result), result.enhanced, result.text)
         for task, result in settled
         if (result.outcome is Outcome.REJECTED and not is_local(result))
-        or (result.outcome is Outcome.DEFERRED and retries.is_last(task.attempt))
+        or (result.outcome is Outcome.DEFERRED and retries.is_last(task))
     ]

@@ -11,16 +11,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.delivery import queries
 from app.delivery.ahead import Ahead
 from app.delivery.journal import Journal
+from app.delivery.leasing import OWN_CLOCK, Leasing
 from app.delivery.outlet import Outlet
 from app.delivery.outlets import Outlets
-from app.delivery.picking import Picking
+from app.delivery.pacing import Pacer
+from app.delivery.picking import REST_SECONDS, Picking
 from app.delivery.plan import Plan, Task, UnsendableError
 from app.delivery.replies import Outcome, SendResult, decided_here
 from app.delivery.results import OnBounced, Retries, Settled, bounces, columns
@@ -34,7 +33,6 @@ from app.platform.telemetry import log
 
 WINDOW = 256  # messages in doubt after the loss of a whole machine (D34)
 LEASE_SECONDS = 15.0
-OWN_CLOCK = 0.8  # of the lease; past it nothing is started, whatever the database thinks
 FLUSH_SECONDS = 0.02
 HEARTBEAT_SECONDS = 1.0  # leases are renewed and a halt is noticed this often even when nothing happens (D29)
 RETRY_SECONDS = 0.5
@@ -53,6 +51,8 @@ class Ended:
     accepted: int
     more: bool
     """Whether chunks were left for another sender."""
+    rest: float = 0.0
+    """Seconds for which no limit leaves anything to send; 0: it did not end for that."""
 
 
 @dataclass(slots=True)
@@ -76,7 +76,9 @@ class Sender:  # the one class with a life of its own: it is what connections pu
     accepted: int = 0
     fault: SendResult | None = None
     halted: bool = False
+    rest: float = 0.0
     _exhausted: bool = False
+    _lease_at: float = 0.0
     _picking: Picking = field(default_factory=Picking)
     _suspects: Suspects = field(default_factory=Suspects)
     _results: list[Settled] = field(default_factory=list)
@@ -85,35 +87,41 @@ class Sender:  # the one class with a life of its own: it is what connections pu
     _journal: Journal = field(init=False)
     _outlets: Outlets = field(init=False)
     _ahead: Ahead = field(init=False)
+    _leasing: Leasing = field(init=False)
+    _pacer: Pacer = field(init=False)
     _tags: tuple[str, ...] = field(init=False)
 
     async def run(self, *, until: float | None = None) -> Ended:
         """Send; `until` (boot seconds) is when to leave the rest to others, so that small mailings get their turn."""
         self._tags = self.plan.tags
-        routes = self._routes()
-        self._outlets = Outlets(self.routing, routes, self, self.standings, self.database, self.on_trouble)
+        self._outlets = Outlets(self.routing, self._routes(), self, self.standings, self.database, self.on_trouble)
         self._ahead = Ahead(self.plan, self._tags, self._picking, refuse=self._refuse, wake=self._outlets.wake)
         self._journal = Journal(self.journal_directory)
+        self._leasing = Leasing(self.database, self.plan, self._journal.owner, self.lease, self._picking)
+        self._pacer = Pacer(self.database, self.plan.mailing_id, self._picking, self._outlets.wake)
         flusher = asyncio.create_task(self._flush_loop())
+        pacing = asyncio.create_task(self._pacer.run())
         given_back = False
         try:
-            await self._send(until, flusher)
+            await self._send(until, flusher, pacing)
         finally:
             try:
                 given_back = await self._end(flusher)
             finally:
+                pacing.cancel()
                 # A journal that stays tells recovery exactly what was started, and that the rest was not.
                 self._journal.close(keep=not given_back)
-        return Ended(fault=self.fault, accepted=self.accepted, more=bool(self._picking) or not self._exhausted)
+        return Ended(self.fault, self.accepted, bool(self._picking) or not self._exhausted, self.rest)
 
-    async def _send(self, until: float | None, flusher: asyncio.Task[None]) -> None:
+    async def _send(self, until: float | None, *tasks: asyncio.Task[None]) -> None:
         while not self._must_end(until):
-            if not self._exhausted and self._picking.waiting < LOW_WATER:
+            if not self._exhausted and self._picking.stock < LOW_WATER and boot_seconds() >= self._lease_at:
                 await self._lease_next()
             if self._exhausted and not self._picking:
                 return
-            if flusher.done():
-                flusher.result()  # it never ends but by failing
+            for task in tasks:
+                if task.done():
+                    task.result()  # it never ends but by failing
             self._ahead.go_on()
             self._outlets.widen(self._picking.waiting)
             if self._picking.returned:
@@ -144,9 +152,11 @@ class Sender:  # the one class with a life of its own: it is what connections pu
         return route
 
     def _must_end(self, until: float | None) -> bool:
-        late = until is not None and boot_seconds() > until
-        asked = self.stopping.is_set() or self.leaving.is_set()
-        return self.halted or self.fault is not None or asked or late
+        now = boot_seconds()
+        wait = self._picking.wait_of_all(now, [outlet.account.id for outlet in self._outlets])
+        self.rest = wait if wait >= REST_SECONDS else 0.0
+        asked = self.stopping.is_set() or self.leaving.is_set() or (until is not None and now > until)
+        return self.halted or self.fault is not None or asked or self.rest > 0
 
     # Messages: asked for by outlets on the event loop, must not block
 
@@ -163,7 +173,7 @@ class Sender:  # the one class with a life of its own: it is what connections pu
     def next(self, outlet: Outlet) -> Envelope | None:
         """Give the next message of an outlet whose start a committed window allows."""
         self._ahead.fill()
-        while task := self._picking.next(outlet.routes):
+        while task := self._picking.next(outlet.routes, outlet.account.id):
             task.chunk.in_hand += 1
             try:
                 task.content = task.content or self.plan.render(task.row, self._tags)
@@ -247,38 +257,28 @@ class Sender:  # the one class with a life of its own: it is what connections pu
         task.chunk.settled += 1
         self.accepted += result.outcome is Outcome.ACCEPTED
         self._results.append((task, result))
+        if result.outcome is Outcome.DEFERRED:
+            self._pacer.note(task, result, accepted=self.accepted)
 
     # Leasing
 
     async def _lease_next(self) -> None:
-        leased_at = boot_seconds()
         try:
-            async with asyncio.timeout(self.lease), self.database.begin() as session:
-                row = await queries.claim_chunk(
-                    session, dispatch_id=self.plan.dispatch_id, owner=self._journal.owner, lease=self.lease
-                )
-                rows = await self._load(session, row) if row else []
+            async with asyncio.timeout(self.lease):
+                held = await self._leasing.next_chunk()
         except DATABASE_AWAY as error:
             if not is_away(error):
                 raise
             log.warning("sender.cannot_lease", kind=type(error).__name__)
             await asyncio.sleep(RETRY_SECONDS)
             return
-        if row is None:
+        if held is not None:
+            self._picking.add(held)
+            await self._flush()
+        elif self._picking.budgets.limits_destinations and self._picking:
+            self._lease_at = boot_seconds() + HEARTBEAT_SECONDS  # others of a destination may follow the one held
+        else:
             self._exhausted = True
-            return
-        held = Held(row.number, row.epoch, row.first_seq, [], leased_at + OWN_CLOCK * self.lease)
-        held.tasks = [
-            Task(r.id, r.seq, r.attempts + 1, r.email, held, r, is_suspect=(r.code or 0) >= 500) for r in rows
-        ]
-        self._picking.add(held)
-        await self._flush()
-
-    async def _load(self, session: AsyncSession, chunk: Any) -> Sequence[Any]:
-        return await queries.load_chunk(
-            session, mailing_id=self.plan.mailing_id, tags=self._tags, first_seq=chunk.first_seq,
-            last_seq=chunk.last_seq,
-        )  # fmt: skip
 
     # Flushing
 
@@ -289,6 +289,8 @@ class Sender:  # the one class with a life of its own: it is what connections pu
             if self._results or boot_seconds() - last > HEARTBEAT_SECONDS or self._window_is_wanted():
                 last = boot_seconds()
                 await self._flush()
+            if self._picking.budgets.limited and not self._picking.closed:
+                await self._leasing.keep_pace(self._flushing, lambda: self._results)
 
     def _window_is_wanted(self) -> bool:
         """Whether connections may soon be without work though a flush could allow them more, or end a chunk."""
@@ -391,8 +393,7 @@ class Sender:  # the one class with a life of its own: it is what connections pu
             pass  # it has waited
         while True:
             try:
-                async with self.database.begin() as session:
-                    await queries.release_chunks(session, dispatch_id=self.plan.dispatch_id, owner=self._journal.owner)
+                await self._leasing.give_back()
             except DATABASE_AWAY as error:
                 log.warning("sender.cannot_release", kind=type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)

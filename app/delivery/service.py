@@ -86,8 +86,7 @@ async def load_plan(
         tokens=tokens,
         signers=await load_signers(session, secret=settings.secret_key.get_secret_value()),
     )
-    is_over = now() - dispatch.created_at > timedelta(hours=settings.retry_hours)
-    return plan, Retries(first_wait=settings.retry_minutes * 60.0, is_over=is_over)
+    return plan, Retries(first_wait=settings.retry_minutes * 60.0, give_up_after=settings.retry_hours * 3600.0)
 
 
 def plan_of(
@@ -149,6 +148,7 @@ async def keep_going(session: AsyncSession, *, mailing_id: int, resend_unconfirm
         chunks = await queries.count_open_chunks(session, dispatch_id=dispatch.id)
     tallies = await read_tallies(session, mailing_id=mailing_id)
     again = 0
+    await queries.lock_dispatch(session, dispatch_id=dispatch.id)
     if tallies.get("deferred") and (dispatch.look_again_at is None or dispatch.look_again_at <= now()):
         again += await queries.requeue_due(session, dispatch_id=dispatch.id)
         dispatch.look_again_at = now() + _look_interval(settings)
@@ -159,7 +159,7 @@ async def keep_going(session: AsyncSession, *, mailing_id: int, resend_unconfirm
     if again:
         await queries.cut_chunks(session, dispatch_id=dispatch.id)
         chunks = await queries.count_open_chunks(session, dispatch_id=dispatch.id)
-    if chunks.free:
+    if chunks.free and (dispatch.rest_until is None or dispatch.rest_until <= now()):
         await enqueue_senders(session, dispatch_id=dispatch.id, senders=min(settings.senders, chunks.free))
     return not (chunks.open or tallies.get("deferred"))
 

@@ -31,6 +31,10 @@ class Held:
     in_hand: int = 0
     settled: int = 0
     fenced: bool = False
+    destination: str | None = None
+    """The domain of all its recipients, where a limit kept them back."""
+    ahead: int | None = None
+    """How many of its tasks may be allowed and unsettled: what a limit lets go soon; None: any number."""
 
     def next_task(self) -> Task | None:
         """Return the next task that a committed window allows, or None."""
@@ -63,6 +67,12 @@ class Held:
         return 0 if self.fenced else len(self.tasks) - self.given
 
     @property
+    def wanted(self) -> int:
+        """How many more tasks it has use for being allowed."""
+        rest = len(self.tasks) - self.allowed
+        return rest if self.ahead is None else min(rest, self.ahead - (self.allowed - self.settled))
+
+    @property
     def done(self) -> bool:
         """Whether every task has a result or needs none."""
         return self.settled == len(self.tasks)
@@ -73,7 +83,7 @@ def share_window(chunks: Sequence[Held], *, window: int) -> list[int]:
     room = window - sum(held.allowed - held.settled for held in chunks)
     grants = []
     for held in chunks:
-        grant = 0 if held.fenced else max(0, min(room, len(held.tasks) - held.allowed))
+        grant = 0 if held.fenced else max(0, min(room, held.wanted))
         room -= grant
         grants.append(grant)
     return grants

@@ -81,6 +81,7 @@ class Mailing(Row, table=True):
     project_id: int | None = reference("project.id", on_delete="SET NULL", nullable=True)
     subscription_type_id: int | None = reference("subscription_type.id", on_delete="RESTRICT", nullable=True)
     sending_account_id: int | None = reference("sending_account.id", on_delete="SET NULL", nullable=True)
+    max_per_hour: int | None = Field(default=None, description="messages, over all workers together (D31)")
     template_id: int | None = reference("template.id", on_delete="SET NULL", nullable=True)
     html: str = ""
     mjml: str | None = Field(

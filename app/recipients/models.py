@@ -69,6 +69,8 @@ class Recipient(Row, table=True):
     attempts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     due_at: datetime | None = moment(nullable=True)
     tried_at: datetime | None = moment(nullable=True)
+    first_tried_at: datetime | None = moment(nullable=True)
+    """When it failed for now for the first time: from then on, tries are made for so many hours (D32)."""
     code: int | None = Field(default=None, description="the last SMTP reply code")
     reply: str | None = Field(default=None, description="the server's words")
     bounce: str | None = Field(default=None, description="hard or soft")

@@ -78,7 +78,7 @@ async def test_claim_reads_open_chunks_only(mailing):
         mailing.dispatch_id,
     )
     await mailing.sql.execute("ANALYZE chunk")
-    found = await nodes(mailing, queries._CLAIM, dispatch_id=mailing.dispatch_id, owner="me", lease=15.0)
+    found = await nodes(mailing, queries._CLAIM_ANY, dispatch_id=mailing.dispatch_id, owner="me", lease=15.0, held=[])
     assert "chunk_open_idx" in indexes(found)
     assert read_whole(found) == set()
 

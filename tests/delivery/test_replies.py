@@ -5,6 +5,7 @@ import pytest
 from app.delivery.replies import (
     Outcome,
     Stage,
+    asked_wait,
     asks_to_slow_down,
     classify,
     decided_here,
@@ -217,3 +218,18 @@ def test_fault_of_the_account_alone_is_told_from_one_of_the_message(stage, code,
     result = classify(stage, code, text)
     assert result.outcome is S
     assert is_of_account(result) is of_account
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        ("4.2.0 Greylisted for 300 seconds", 300),
+        ("Try again in 5 minutes", 300),
+        ("4.7.1 rate limited, retry after 2 hours", 7200),
+        ("wait 60s", 60),
+        ("try again later", 0),
+        ("4.2.2 mailbox of 5 minutes of fame is full", 0),
+    ],
+)
+def test_wait_that_a_server_asks_for_is_understood(words, seconds):
+    assert asked_wait(classify(Stage.RCPT, 450, words)) == seconds

@@ -165,10 +165,28 @@ async def test_wait_doubles_with_every_attempt(of):
         assert waits == [timedelta(minutes=minutes) for minutes in (30, 60, 120, 240, 240)]
 
 
-async def test_temporary_failure_of_an_old_mailing_is_a_bounce_unless_it_is_the_first(of):
+async def test_server_that_names_a_longer_wait_is_heeded(of):
+    async with of(1) as mailing, SmtpServer("rcpt *: 450 4.2.0 Busy, please try again in 90 minutes") as server:
+        await mailing.send(server)
+        row = await mailing.recipient(1)
+        assert row["due_at"] - row["tried_at"] == timedelta(minutes=90)
+
+
+async def test_temporary_failure_is_a_bounce_when_the_first_one_was_three_days_ago(of):
+    """D32: the recipient's own first failure counts. The mailing may have been stopped for days."""
     async with of(2) as mailing, SmtpServer("dot *: 451 4.3.0 try later") as server:
         await mailing.sql.execute("UPDATE dispatch SET created_at = now() - interval '80 hours'")
-        await mailing.sql.execute("UPDATE recipient SET attempts = 1 WHERE email = 'r1@example.no'")
+        await mailing.sql.execute(
+            "UPDATE recipient SET attempts = 3, first_tried_at = now() - seq * interval '49 hours' WHERE seq = 1"
+        )
+        await mailing.send(server)
+        assert await mailing.statuses() == {"deferred": 2}
+        await mailing.sql.execute("UPDATE recipient SET due_at = now()")
+        await mailing.sql.execute(
+            "UPDATE recipient SET first_tried_at = now() - interval '73 hours' WHERE email = 'r1@example.no'"
+        )
+        await mailing.sql.execute("UPDATE dispatch SET look_again_at = NULL")
+        await mailing.keep_going()
         await mailing.send(server)
         assert (await mailing.recipient(2))["status"] == "deferred"
         bounced = await mailing.recipient(1)

@@ -12,7 +12,9 @@ from app.consent.blocked import blocked_addresses
 from app.delivery import service as delivery
 from app.delivery.accounts import load_routing
 from app.delivery.attached import affordable
+from app.delivery.leasing import LONGEST_REST
 from app.delivery.outlets import words_of
+from app.delivery.pace_queries import rest_dispatch
 from app.delivery.plan import Plan
 from app.delivery.results import Bounced, Retries
 from app.delivery.routing import Account, Routing
@@ -79,6 +81,8 @@ async def send_dispatch(context: Context, run: JobRun) -> None:
         await run.finish(session)
         if ended.fault is not None:
             await service.stop_for_fault(session, mailing_id=plan.mailing_id, words=words_of(ended.fault))
+        elif ended.rest:
+            await rest_dispatch(session, dispatch_id=dispatch_id, wait=min(ended.rest, LONGEST_REST))
         elif ended.more:
             await delivery.enqueue_sender(session, dispatch_id=dispatch_id, number=run.args["number"])
     async with context.database.begin() as session:
