@@ -27,6 +27,7 @@ from app.contacts.routes import routes as contacts_routes
 from app.contacts.stream_routes import routes as stream_routes
 from app.content.routes import routes as content_routes
 from app.delivery.account_routes import routes as account_routes
+from app.delivery.pace_routes import routes as pace_routes
 from app.domains.key_routes import routes as dkim_key_routes
 from app.domains.routes import routes as domain_routes
 from app.folders.routes import routes as folder_routes
@@ -95,6 +96,7 @@ ROUTERS = (
     tracking_routes,
     bounces_routes,
     account_routes,
+    pace_routes,
     statistics_routes,
     event_routes,
     webhook_routes,

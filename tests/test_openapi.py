@@ -39,7 +39,8 @@ def test_every_route_tells_what_it_does_and_what_can_go_wrong(path, method, oper
     assert len(operation["description"]) > 15
     for status in ("401", "403", "422", "429", "500", "503"):
         assert "application/problem+json" in operation["responses"][status]["content"]
-    if "{" in path.removeprefix("/v1/mailings/{mailing_id}"):
+    made_by_put = method == "put" and path.endswith("}")  # a name that the caller gives
+    if "{" in path.removeprefix("/v1/mailings/{mailing_id}") and not made_by_put:
         assert "404" in operation["responses"]
 
 

@@ -7,6 +7,7 @@ import asyncio
 
 from sqlalchemy import text
 
+from app.delivery.pace_queries import forget_paces
 from app.delivery.service import recover
 from app.domains.checking import plan_checks
 from app.mailings import queries, service
@@ -56,6 +57,7 @@ async def tidy(context: Context) -> None:
     async with context.database.begin() as session:
         await forget_expired(session)
         await forget_exports(session)
+        await forget_paces(session)
         await forget_old(session)
     settings = context.settings
     for forget, days in ((forget_entries, settings.audit_days), (forget_events, settings.events_days)):

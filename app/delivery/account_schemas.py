@@ -37,7 +37,8 @@ def _host(value: str) -> str:
         return _a_label(value)
 
 
-def _domain(value: str) -> str:
+def is_domain(value: str) -> str:
+    """Return the domain of an address, in A-labels and lower case; raises ValueError."""
     name = _a_label(value)
     if "." not in name:
         raise ValueError("This is no domain of an address; one looks like example.com")
@@ -45,7 +46,9 @@ def _domain(value: str) -> str:
 
 
 Host = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), AfterValidator(_host)]
-Domain = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), AfterValidator(_domain)]
+Domain = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), AfterValidator(is_domain)
+]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\r\n\x00]*$")]
 User = Annotated[str, StringConstraints(min_length=1, max_length=320, pattern=r"^[^\r\n\x00]*$")]
 Password = Annotated[SecretStr, Field(min_length=1, max_length=8000)]

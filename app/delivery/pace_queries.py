@@ -8,8 +8,10 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import text
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.delivery.pace_models import DestinationLimit
 from app.platform.db import run
 
 RECOVERY_SECONDS = 600.0  # from nothing to the rate before: a provider's view of a sender changes within minutes
@@ -177,6 +179,52 @@ _FORGET = text(f"""
     )
     DELETE FROM pace WHERE day < (now() AT TIME ZONE 'UTC')::date - 2
 """).bindparams(sa.bindparam("recovery", value=RECOVERY_SECONDS))
+
+_SLOWED = text(f"""
+    -- Destinations that are slowed down, by name, with what they may get now and when they are free again.
+    SELECT s.domain, s.since, s.cut_at AS asked_at, s.cuts AS times, {RATE_NOW} AS max_per_second, s.code, s.words,
+           s.cut_at + make_interval(secs => :recovery * (s.peak - s.rate) / s.peak) AS free_at
+    FROM slowed_destination AS s
+    WHERE {IS_SLOWED} AND s.domain > :after ORDER BY s.domain LIMIT :limit
+""").bindparams(sa.bindparam("recovery", value=RECOVERY_SECONDS, type_=sa.Float))
+
+_RELEASE_SLOWED = text(f"DELETE FROM slowed_destination AS s WHERE s.domain = :domain AND {IS_SLOWED}").bindparams(
+    sa.bindparam("recovery", value=RECOVERY_SECONDS)
+)
+
+
+_SET_LIMIT = text("""
+    INSERT INTO destination_limit (domain, max_per_second, max_per_hour)
+    VALUES (:domain, :max_per_second, :max_per_hour)
+    ON CONFLICT (domain) DO UPDATE SET max_per_second = excluded.max_per_second, max_per_hour = excluded.max_per_hour
+""").bindparams(sa.bindparam("max_per_second", type_=sa.Float), sa.bindparam("max_per_hour", type_=sa.Integer))
+
+
+async def set_limit(session: AsyncSession, *, domain: str, fields: dict[str, Any]) -> DestinationLimit:
+    """Set a destination's limit, whether it had one or not."""
+    await run(session, _SET_LIMIT, domain=domain, **fields)
+    return (await session.exec(select(DestinationLimit).where(DestinationLimit.domain == domain))).one()
+
+
+async def find_limit(session: AsyncSession, *, domain: str) -> DestinationLimit | None:
+    """Return the limit that was set for a domain."""
+    return (await session.exec(select(DestinationLimit).where(DestinationLimit.domain == domain))).one_or_none()
+
+
+async def page_of_limits(session: AsyncSession, *, after: str | None, limit: int) -> Sequence[DestinationLimit]:
+    """Return at most `limit + 1` limits, by domain."""
+    query = select(DestinationLimit).order_by(col(DestinationLimit.domain)).limit(limit + 1)
+    return (await session.exec(query.where(col(DestinationLimit.domain) > (after or "")))).all()
+
+
+async def page_of_slowed(session: AsyncSession, *, after: str | None, limit: int) -> Sequence[Any]:
+    """Return at most `limit + 1` destinations that are slowed down, by domain."""
+    return (await run(session, _SLOWED, after=after or "", limit=limit + 1)).all()
+
+
+async def release_slowed(session: AsyncSession, *, domain: str) -> bool:
+    """Let a destination go at full speed; return whether it was slowed down."""
+    return bool((await run(session, _RELEASE_SLOWED, domain=domain)).rowcount)
 
 
 async def read_limits(session: AsyncSession, *, mailing_id: int) -> Sequence[Any]:

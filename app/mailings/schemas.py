@@ -73,6 +73,9 @@ class Setup(BaseModel):
     sending_account_id: Key | None = Field(
         default=None, description="null: by the From domain, else by weight among the accounts that are enabled"
     )
+    max_per_hour: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = Field(
+        default=None, description="At most so many messages of it in any hour, by all workers together; null: any"
+    )
     track_opens: bool = True
     track_all_links: bool = True
     utm_source: Utm | None = None
@@ -187,6 +190,7 @@ class MailingOut(BaseModel):
     project_id: int | None = Field(description="The associated project")
     subscription_type_id: int | None
     sending_account_id: int | None
+    max_per_hour: int | None
     template_id: int | None
     track_opens: bool
     track_all_links: bool
