@@ -5,7 +5,7 @@ import sqlmodel
 from alembic import op
 
 revision = "pacing"
-down_revision = "erasure_search"
+down_revision = "mjml"
 branch_labels = None
 depends_on = None
 
