@@ -226,10 +226,14 @@ def is_hard(result: SendResult) -> bool:
 
 
 def asks_to_slow_down(result: SendResult) -> bool:
-    """Tell whether the destination wants less at a time (D31): 421, Gmail's 4.7.28, or words about the rate."""
+    """Tell whether the destination wants less at a time (D31): 421, Gmail's 4.7.28, or words about the rate.
+
+    A 421 with 4.3.2 is a server that is being shut down or restarted, whatever we send.
+    """
     if result.code is None or not 400 <= result.code < 500:
         return False
-    return result.code == 421 or result.enhanced == "4.7.28" or _RATE_WORDS.search(result.text) is not None
+    closing = result.code == 421 and result.enhanced != "4.3.2"
+    return closing or result.enhanced == "4.7.28" or _RATE_WORDS.search(result.text) is not None
 
 
 def asked_wait(result: SendResult) -> float:

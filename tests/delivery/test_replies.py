@@ -158,6 +158,8 @@ def test_what_was_refused_here_is_local_and_not_hard():
     [
         (421, "4.7.28 unusual rate", True),
         (421, "bye", True),
+        (421, "4.3.2 service shutting down", False),
+        (421, "4.3.2 too many connections", True),
         (450, "4.2.1 receiving mail too quickly", True),
         (454, "Throttling failure: Maximum sending rate exceeded.", True),
         (450, "4.7.1 Greylisted", False),
