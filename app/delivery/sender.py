@@ -119,9 +119,8 @@ class Sender:  # the one class with a life of its own: it is what connections pu
                 await self._lease_next()
             if self._exhausted and not self._picking:
                 return
-            for task in tasks:
-                if task.done():
-                    task.result()  # it never ends but by failing
+            for task in (task for task in tasks if task.done()):
+                task.result()  # it never ends but by failing
             self._ahead.go_on()
             self._outlets.widen(self._picking.waiting)
             if self._picking.returned:
