@@ -163,6 +163,11 @@ class Budgets:
             found.append(budget)
         return found
 
+    def leaves(self, account: int | None, now: float) -> bool:
+        """Tell whether an account's own limit leaves a message now."""
+        budget = self.accounts.get(account) if account is not None else None
+        return budget is None or budget.has(now)
+
     def granted(self, now: float) -> list[tuple[str, Budget]]:
         """Return the destinations that have a grant."""
         if self._open:
@@ -186,15 +191,15 @@ class Budgets:
         every = (*((self.mailing,) if self.mailing else ()), *self.accounts.values(), *self._destinations.values())
         return [budget for budget in every if budget.wanted]
 
-    def take_grants(self, asked: Sequence[Budget], rows: Iterable[Any], *, asked_at: float, now: float) -> bool:
-        """Take what `pace_queries.lease` returned for what was asked at `asked_at`; return whether any is granted."""
+    def take_grants(self, asked: Sequence[Budget], rows: Iterable[Any], *, now: float) -> bool:
+        """Take what `pace_queries.lease` returned for what was asked; return whether any is granted."""
         answers = {row.key: row for row in rows}
         for budget in asked:
             row = answers.get(budget.key)
             if row is None:  # its row was forgotten: made anew with the next question
                 budget.known = False
                 continue
-            budget.units, budget.good_until = row.granted, asked_at + GRANT_SECONDS
+            budget.units, budget.good_until = row.granted, now + GRANT_SECONDS
             budget.ask_at = now + max(ASK_SECONDS, row.wait)
             budget.wanted = 0 if row.granted else budget.wanted
             if row.granted and budget.key.startswith(DOMAIN):

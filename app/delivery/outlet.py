@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from app.delivery.budgets import Budgets
 from app.delivery.replies import Outcome, SendResult, is_of_account
 from app.delivery.routing import Account, Route
 from app.delivery.smtp.dialogue import SmtpConnection
@@ -14,7 +15,7 @@ from app.delivery.windows import boot_seconds
 
 LEAD = 25  # messages that an account may be ahead of its share; its rival is woken when it has caught up
 SLOW_OPENING_SECONDS = 2.0  # a server that drops packets is given a minute, and nobody waits for it that has others
-STALLED_SECONDS = 1.0  # who took nothing for so long (a slow server, a limit) holds nobody up
+STALLED_SECONDS = 1.0  # who took nothing for so long (a slow server) holds nobody up; nor does who may not take any
 
 
 class Messages(Protocol):
@@ -51,6 +52,7 @@ class Siblings(Protocol):
     """What an outlet asks of all of them together; see outlets.py."""
 
     messages: Messages
+    budgets: Budgets
     held_back: set["Outlet"]
 
     def can_do_without(self, outlet: "Outlet") -> bool:
@@ -135,7 +137,10 @@ class Outlet:
         at_work = [
             rival.taken
             for rival in self.rivals
-            if rival.open and rival.fault is None and moment - rival.took_at < STALLED_SECONDS
+            if rival.open
+            and rival.fault is None
+            and moment - rival.took_at < STALLED_SECONDS
+            and self.outlets.budgets.leaves(rival.account.id, moment)
         ]
         return min(at_work, default=None)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from app.delivery import account_queries
+from app.delivery.budgets import Budgets
 from app.delivery.outlet import Messages, Outlet
 from app.delivery.replies import Outcome, SendResult, decided_here
 from app.delivery.routing import Route, Routing
@@ -46,6 +47,7 @@ class Outlets:
     database: Database
     on_trouble: Callable[[str | None], Awaitable[None]]
     """Is told why nothing is sent for now, and None once something is."""
+    budgets: Budgets
     held_back: set[Outlet] = field(default_factory=set)
     _all: list[Outlet] = field(init=False)
     _news: dict[int, tuple[Callable[..., Any], dict[str, Any]]] = field(default_factory=dict)

@@ -92,7 +92,7 @@ class Pacer:
         if leased is not None:
             for budget in asked:
                 budget.known = True
-            wakes = budgets.take_grants(asked, leased, asked_at=asked_at, now=now) or wakes
+            wakes = budgets.take_grants(asked, leased, now=now) or wakes
         if wakes:
             self.wake()
 

@@ -94,7 +94,8 @@ class Sender:  # the one class with a life of its own: it is what connections pu
     async def run(self, *, until: float | None = None) -> Ended:
         """Send; `until` (boot seconds) is when to leave the rest to others, so that small mailings get their turn."""
         self._tags = self.plan.tags
-        self._outlets = Outlets(self.routing, self._routes(), self, self.standings, self.database, self.on_trouble)
+        budgets, routes = self._picking.budgets, self._routes()
+        self._outlets = Outlets(self.routing, routes, self, self.standings, self.database, self.on_trouble, budgets)
         self._ahead = Ahead(self.plan, self._tags, self._picking, refuse=self._refuse, wake=self._outlets.wake)
         self._journal = Journal(self.journal_directory)
         self._leasing = Leasing(self.database, self.plan, self._journal.owner, self.lease, self._picking)
@@ -151,10 +152,9 @@ class Sender:  # the one class with a life of its own: it is what connections pu
         return route
 
     def _must_end(self, until: float | None) -> bool:
-        now = boot_seconds()
-        wait = self._picking.wait_of_all(now, [outlet.account.id for outlet in self._outlets])
+        wait = self._picking.wait_of_all(boot_seconds(), [outlet.account.id for outlet in self._outlets])
         self.rest = wait if wait >= REST_SECONDS else 0.0
-        asked = self.stopping.is_set() or self.leaving.is_set() or (until is not None and now > until)
+        asked = self.stopping.is_set() or self.leaving.is_set() or (until is not None and boot_seconds() > until)
         return self.halted or self.fault is not None or asked or self.rest > 0
 
     # Messages: asked for by outlets on the event loop, must not block

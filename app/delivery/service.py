@@ -130,7 +130,7 @@ async def resume(session: AsyncSession, *, mailing_id: int, senders: int) -> boo
     dispatch = await queries.find_dispatch(session, mailing_id=mailing_id)
     if dispatch is None:
         return False
-    dispatch.halted_at = None
+    dispatch.halted_at = dispatch.rest_until = None
     await enqueue_senders(session, dispatch_id=dispatch.id, senders=senders)
     return True
 

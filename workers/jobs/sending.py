@@ -16,6 +16,7 @@ from app.delivery.leasing import LONGEST_REST
 from app.delivery.outlets import words_of
 from app.delivery.pace_queries import rest_dispatch
 from app.delivery.plan import Plan
+from app.delivery.queries import has_few_chunks
 from app.delivery.results import Bounced, Retries
 from app.delivery.routing import Account, Routing
 from app.delivery.sender import Ended, Sender
@@ -30,10 +31,13 @@ from app.platform.errors import Problem
 from app.platform.operations import OperationState, close_operation
 from app.platform.outbox import Job, has_waited
 from workers.context import Context, JobRun
+from workers.lanes import AT_ONCE, SENDING, Lane, lane_of
 
 TURN_SECONDS = 60.0  # a sender begins anew after this long
-SHORT_TURN_SECONDS = 5.0  # … or this long, when others wait for its slot; a new beginning costs a tenth of a second
-LOOK_SECONDS = 1.0
+# … or this long, when others wait for its slot. A new beginning costs a tenth of a second; what is to start at once may
+# have to wait for a small mailing that a limit or a slow server holds up.
+SHORT_TURN_SECONDS = {SENDING: 5.0, AT_ONCE: 1.0}
+LOOK_SECONDS = 0.5
 
 
 def _composer(context: Context) -> Composer:
@@ -69,8 +73,9 @@ async def send_dispatch(context: Context, run: JobRun) -> None:
         plan, retries = loaded
         named = await queries.named_account(session, mailing_id=plan.mailing_id)
         routing = await load_routing(session, named=named, settings=settings, standings=context.standings)
+        few = await has_few_chunks(session, dispatch_id=dispatch_id)
     try:
-        ended = await _send(context, plan, routing, retries)
+        ended = await _send(context, plan, routing, retries, lane=AT_ONCE if few else SENDING)
     except Exception:
         if run.is_last:
             async with context.database.begin() as session:
@@ -89,7 +94,7 @@ async def send_dispatch(context: Context, run: JobRun) -> None:
         await service.keep_going(session, mailing_id=plan.mailing_id, settings=settings)
 
 
-async def _send(context: Context, plan: Plan, routing: Routing, retries: Retries) -> Ended:
+async def _send(context: Context, plan: Plan, routing: Routing, retries: Retries, *, lane: Lane) -> Ended:
     async def show_trouble(words: str | None) -> None:
         async with context.database.begin() as session:
             await queries.show_trouble(session, mailing_id=plan.mailing_id, words=words)
@@ -106,7 +111,7 @@ async def _send(context: Context, plan: Plan, routing: Routing, retries: Retries
         on_trouble=show_trouble,
         stopping=context.stopping,
     )
-    turn = asyncio.create_task(_end_turn(context, sender))
+    turn = asyncio.create_task(_end_turn(context, sender, lane))
     try:
         return await sender.run(until=boot_seconds() + TURN_SECONDS)
     finally:
@@ -119,13 +124,14 @@ def _connections(account: Account, plan: Plan) -> int:
     return affordable(account.connections, tail=len(plan.tail), encrypted=encrypted)
 
 
-async def _end_turn(context: Context, sender: Sender) -> None:
-    """End a sender's turn early when other mailings' senders wait for a slot: each gets its share of them (D31)."""
-    await asyncio.sleep(SHORT_TURN_SECONDS)
+async def _end_turn(context: Context, sender: Sender, lane: Lane) -> None:
+    """End a sender's turn early when other jobs of its lane wait for a slot: each gets its share of them (D31)."""
+    jobs = [job for job in Job if lane_of(job) is lane]
+    await asyncio.sleep(SHORT_TURN_SECONDS[lane])
     while not sender.leaving.is_set():
         try:
             async with context.database.begin() as session:
-                waits = await has_waited(session, jobs=(Job.DISPATCH_SEND,), seconds=LOOK_SECONDS)
+                waits = await has_waited(session, jobs=jobs, seconds=LOOK_SECONDS)
         except DATABASE_AWAY:
             waits = False  # the sender itself says so
         if waits:
