@@ -16,7 +16,7 @@ from app.contacts.routes import country_of
 from app.contacts.schemas import BulkStatus
 from app.platform.actor import Actor, acts
 from app.platform.auth import ContactsWrite, actor_of
-from app.platform.db import Database, is_away
+from app.platform.db import Database, is_away, tried_again
 from app.platform.errors import InvalidField, Problem, Unavailable, UnsupportedMedia, declare
 from app.platform.http import request_id_of, stream_router
 from app.platform.ndjson import MEDIA_TYPE, Batch, Disconnected, Exchange, batches, line_of
@@ -135,12 +135,15 @@ class _Stream:
     async def _save(self, batch: Batch) -> list[ItemOutcome]:
         for _ in range(_TRIES):
             try:
-                async with self.database.begin() as session:
-                    return await self.upsert(session, items=batch.items)
+                return await tried_again(partial(self._upsert, batch))
             except ExternalIdTaken as error:
                 taken = error
         fault = InvalidField(pointer="#/external_id", detail=f"Nothing of this batch is saved. {taken.detail}")
         return [ItemOutcome(BulkStatus.FAILED, None, [fault])] * len(batch.items)
+
+    async def _upsert(self, batch: Batch) -> list[ItemOutcome]:
+        async with self.database.begin() as session:
+            return await self.upsert(session, items=batch.items)
 
     def _lines(self, numbers: Sequence[int], outcomes: Sequence[ItemOutcome]) -> bytes:
         lines = []

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request, Response
@@ -17,7 +18,7 @@ from app.pages.languages import CATALOGUES, choose_language
 from app.pages.render import HEADERS, MESSAGE_HEADERS, mask, render
 from app.pages.service import TRACKING, Visitor, find_visitor, read_preferences, save_preferences, unsubscribe
 from app.platform.actor import Actor
-from app.platform.db import name_actor_later
+from app.platform.db import name_actor_later, tried_again
 from app.platform.http import request_id_of
 from app.platform.telemetry import log
 from app.platform.tokens import InvalidToken
@@ -46,7 +47,8 @@ async def show_unsubscribe(request: Request, token: str) -> Response:
 @routes.post("/u/{token}")
 async def post_unsubscribe(request: Request, token: str) -> Response:
     """Unsubscribe: from the mailing's type, from everything, or in one click as RFC 8058 has it."""
-    return await _for_visitor(request, token, TokenPurpose.UNSUBSCRIBE, _unsubscribe)
+    act = partial(_unsubscribe, fields=await _read_fields(request))
+    return await _for_visitor(request, token, TokenPurpose.UNSUBSCRIBE, act)
 
 
 @routes.api_route("/p/{token}", methods=["GET", "HEAD"])
@@ -58,7 +60,8 @@ async def show_preferences(request: Request, token: str) -> Response:
 @routes.post("/p/{token}")
 async def post_preferences(request: Request, token: str) -> Response:
     """Save what the person wants to receive and permits."""
-    return await _for_visitor(request, token, TokenPurpose.PREFERENCES, _save_preferences)
+    act = partial(_save_preferences, fields=await _read_fields(request))
+    return await _for_visitor(request, token, TokenPurpose.PREFERENCES, act)
 
 
 @routes.api_route("/v/{token}", methods=["GET", "HEAD"])
@@ -73,7 +76,8 @@ async def _for_visitor(request: Request, token: str, purpose: TokenPurpose, act:
         recipient_id, _ = request.app.state.tokens.read(purpose, token)
     except InvalidToken:
         return _message(request, "not_found", status=404)
-    try:
+
+    async def in_transaction() -> Response:
         async with request.app.state.database.begin() as session:
             if request.method == "POST":
                 name_actor_later(session, Actor(f"recipient:{recipient_id}", request_id=request_id_of(request)))
@@ -81,6 +85,9 @@ async def _for_visitor(request: Request, token: str, purpose: TokenPurpose, act:
             if recipient_id and visitor is None:
                 return _message(request, "not_found", status=404)
             return await act(session, request, visitor)
+
+    try:
+        return await tried_again(in_transaction)
     except DATABASE_AWAY as error:
         log.warning("pages.database_away", kind=type(error).__name__)
         return _message(request, "away", status=503, headers={"Retry-After": "60"})
@@ -107,8 +114,9 @@ async def _show_unsubscribe(_session: AsyncSession, request: Request, visitor: V
     return _page(request, "unsubscribe.html", visitor, type=kind, preferences=_preferences_path(request, visitor))
 
 
-async def _unsubscribe(session: AsyncSession, request: Request, visitor: Visitor | None) -> Response:
-    fields = await _read_fields(request)
+async def _unsubscribe(
+    session: AsyncSession, request: Request, visitor: Visitor | None, *, fields: Fields
+) -> Response:  # fmt: skip
     scope = dict(fields).get("scope")
     one_click = ONE_CLICK in fields
     if not one_click and scope not in ("type", "everything"):
@@ -142,8 +150,9 @@ async def _show_preferences(
     )  # fmt: skip
 
 
-async def _save_preferences(session: AsyncSession, request: Request, visitor: Visitor | None) -> Response:
-    fields = await _read_fields(request)
+async def _save_preferences(
+    session: AsyncSession, request: Request, visitor: Visitor | None, *, fields: Fields
+) -> Response:  # fmt: skip
     if ("save", "yes") not in fields:
         return _message(request, "unclear", status=422, visitor=visitor)
     if visitor is not None and visitor.person_id is not None:

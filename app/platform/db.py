@@ -1,8 +1,8 @@
 """The database: one place that opens and commits transactions (architecture, idea 3)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import asyncpg
 import sqlalchemy as sa
@@ -13,6 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.platform.actor import Actor, acting
 from app.platform.settings import Settings
+from app.platform.telemetry import log
 from app.platform.tokens import erasure_key
 
 # What a database that is away or comes and goes raises. While it starts or stops, connecting raises asyncpg's own
@@ -34,6 +35,28 @@ def in_the_way(error: BaseException) -> bool:
     """Tell whether PostgreSQL gave a transaction up because it and another one waited for each other."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     return getattr(cause, "sqlstate", None) in ("40P01", "40001")  # deadlock_detected, serialization_failure
+
+
+TRIES = 3
+"""How often a transaction is tried that another one stood in the way of: each has let the other one go on."""
+
+Done = TypeVar("Done")
+
+
+async def tried_again(attempt: Callable[[], Awaitable[Done]], *, can_repeat: Callable[[], bool] = lambda: True) -> Done:
+    """Return what an attempt at a whole transaction comes to; one that PostgreSQL gave up is made again.
+
+    For those who answer somebody: a job is tried again by its row. Raises what the last attempt raises, and at once
+    what is no deadlock, or where nothing can be repeated.
+    """
+    for _ in range(TRIES - 1):
+        try:
+            return await attempt()
+        except (DBAPIError, asyncpg.PostgresError) as error:
+            if not in_the_way(error) or not can_repeat():
+                raise
+            log.warning("transaction.in_the_way")
+    return await attempt()
 
 
 def driver_url(url: str) -> str:

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, cast
 
-from asyncpg import PostgresError
 from fastapi import APIRouter, Depends, FastAPI, Request, Response, params
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
@@ -20,13 +19,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.platform import errors
 from app.platform.auth import check_key, note_use
-from app.platform.db import in_the_way
+from app.platform.db import in_the_way, tried_again
 from app.platform.errors import Invalid, InvalidField, PreconditionFailed, Problem
 from app.platform.idempotency import answer_once
 from app.platform.telemetry import Metrics, log
-
-TRIES = 3
-"""How often a request is tried that another one stood in the way of: each has let the other one go on."""
 
 
 class Route(APIRoute):
@@ -48,14 +44,7 @@ class Route(APIRoute):
             _refuse_unknown(request, known)
             _refuse_impossible(request, ids)
             try:
-                for _ in range(TRIES - 1):
-                    try:
-                        return await in_transaction(request)
-                    except (DBAPIError, PostgresError) as error:
-                        if not in_the_way(error) or _is_used_up(request):
-                            raise
-                        log.warning("request.in_the_way", path=request.url.path)
-                return await in_transaction(request)
+                return await tried_again(lambda: in_transaction(request), can_repeat=lambda: not _is_used_up(request))
             finally:
                 await note_use(request)
 

@@ -84,6 +84,40 @@ _LISTS = text("""
 """)
 
 
+@pytest.mark.parametrize("form", [{"data": ONE_CLICK}, {"files": {"List-Unsubscribe": (None, "One-Click")}}])
+async def test_a_one_click_that_was_given_up_for_another_transaction_is_done_all_the_same(house, form):
+    """D47: the other one has the tally and wants the person; the click has the person and wants the tally."""
+    async with house.database.begin() as session:
+        await run(session, _LISTS)
+    line = await house.one("SELECT min(id) FROM recipient WHERE person_id = (SELECT min(id) FROM person)")
+    token = house.app.state.tokens.make(Purpose.UNSUBSCRIBE, line)
+    async with house.database.begin() as session:
+        await run(session, text("SET LOCAL deadlock_timeout = '60s'"))
+        await run(session, text("UPDATE recipient_tally SET value = value WHERE name = 'ready'"))
+        click = asyncio.create_task(house.client.post(f"/u/{token}", **form))
+        await house.somebody_waits()
+        await run(session, text("UPDATE person SET name = 'Q' WHERE id = (SELECT min(id) FROM person)"))
+    answer = await click
+    assert answer.status_code == 200, answer.text
+    assert await house.one("SELECT count(*) FROM recipient WHERE unsubscribed_at IS NOT NULL") == 1
+    assert await house.one("SELECT count(*) FROM recipient WHERE status = 'ready'") == 66
+
+
+async def test_a_batch_of_a_stream_that_was_given_up_is_saved_all_the_same(house):
+    """The stream has the first person and wants the second, the other one the other way round."""
+    lines = b'{"external_id": "1", "name": "A"}\n{"external_id": "2", "name": "B"}\n'
+    stream = {"content": lines, "headers": {"Content-Type": "application/x-ndjson"}}
+    assert (await house.client.post("/v1/persons/bulk/stream", **stream)).status_code == 200
+    async with house.database.begin() as session:
+        await run(session, text("SET LOCAL deadlock_timeout = '60s'"))
+        await run(session, text("UPDATE person SET city = 'Oslo' WHERE external_id = '2'"))
+        sending = asyncio.create_task(house.client.post("/v1/persons/bulk/stream", **stream))
+        await house.somebody_waits()
+        await run(session, text("UPDATE person SET city = 'Oslo' WHERE external_id = '1'"))
+    answer = await sending
+    assert '"updated":2' in answer.text.replace(" ", "")
+
+
 async def test_persons_who_unsubscribe_at_the_same_moment_are_all_answered(house):
     """D47: their lines count in the same tallies."""
     async with house.database.begin() as session:
