@@ -25,7 +25,8 @@ _URL = re.compile(r"https?://[^\s<>\"]+", re.IGNORECASE)
 _URL_TAIL = ".,;:!?'*_)]}"
 _AS_BLOCKS = frozenset({"table", "thead", "tbody", "tfoot", "tr", "td", "th", "caption", "center"})
 _LEFT_OUT = frozenset({"html", "head", "body", "meta", "link", "base", "area", "img", "script", "style"})
-_HIDDEN = re.compile(r"display\s*:\s*none", re.IGNORECASE)
+# A preheader, which only the list of messages shows, is hidden in one of these ways.
+_HIDDEN = re.compile(r"display\s*:\s*none|max-height\s*:\s*0(?:px)?\s*(?:;|!|$)", re.IGNORECASE)
 _HIDE = ' style="display:none"'
 _INVISIBLE = re.compile("[\u00ad\u034f\u200b-\u200d\u2060\ufeff]")
 _BLANK_LINES = re.compile(r"\n{3,}")

@@ -1,5 +1,6 @@
 import base64
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import quote
@@ -362,6 +363,18 @@ def test_a_written_text_part_keeps_its_urls_but_shares_tracked_ones():
 )
 def test_html_without_text_gives_an_empty_text_part(html):
     assert text_of(html).strip() == ""
+
+
+def test_the_text_part_of_a_real_template_reads_like_a_letter():
+    """Without its preheader, styles and spacers; cells and blocks are paragraphs, each link has its address."""
+    text = text_of(NEWSLETTER, options={"clicks": False})
+    lines = text.splitlines()
+    assert lines[0] == "Praesent laoreet malesuada cursus."
+    assert "inbox preview" not in text
+    assert "{" not in text
+    assert lines.count("Primary Button <https://google.com/>") >= 2
+    assert "  * A list item." in lines
+    assert not re.search(r"\n{3,}|[ \t]\n|\u00a0|&\w+;", text)
 
 
 def test_a_marker_in_the_content_stays_content():
