@@ -2,8 +2,8 @@
 
 A limit of N in a period is kept in every window of that length, over all workers: of a budget, at most a twentieth of
 N is free at once, and the rest comes evenly, so much slower that both together are N. What was granted is used within
-GRANT_SECONDS or lost; so the servers may see a window with one grant more, and never more than that. The clock of
-budgets is PostgreSQL's; here only the age of a grant is measured, by a clock that nobody can set.
+GRANT_SECONDS of its coming, or lost; so servers may see a window with one grant more, and never more than that. The
+clock of budgets is PostgreSQL's; here only the age of a grant is measured, by a clock that nobody can set.
 """
 
 import math

@@ -107,9 +107,8 @@ class Sender:  # the one class with a life of its own: it is what connections pu
             await self._send(until, flusher, pacing)
         finally:
             try:
-                given_back = await self._end(flusher)
+                given_back = await self._end(flusher, pacing)
             finally:
-                pacing.cancel()
                 # A journal that stays tells recovery exactly what was started, and that the rest was not.
                 self._journal.close(keep=not given_back)
         return Ended(self.fault, self.accepted, bool(self._picking) or not self._exhausted, self.rest)
@@ -364,7 +363,7 @@ class Sender:  # the one class with a life of its own: it is what connections pu
 
     # Ending
 
-    async def _end(self, flusher: asyncio.Task[None]) -> bool:
+    async def _end(self, flusher: asyncio.Task[None], pacing: asyncio.Task[None]) -> bool:
         """Let what is in flight finish, store the last results and release the chunks; False leaves it to recovery."""
         self._picking.closed = True
         self._ahead.close()
@@ -378,8 +377,9 @@ class Sender:  # the one class with a life of its own: it is what connections pu
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_FLUSH_SECONDS), self._flushing:
                     flusher.cancel()  # between two flushes, not within one
-            flusher.cancel()
-            await asyncio.gather(flusher, return_exceptions=True)
+            for task in (flusher, pacing):
+                task.cancel()
+            await asyncio.gather(flusher, pacing, return_exceptions=True)
         try:
             async with asyncio.timeout(GIVE_BACK_SECONDS):
                 return await self._give_back()
