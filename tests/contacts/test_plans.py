@@ -3,10 +3,12 @@
 import json
 from datetime import datetime
 
+import asyncpg
 import pytest
 from sqlalchemy import event
 
 from app.contacts import email_queries, queries
+from app.contacts.matching_queries import persons_meant_in
 from app.platform.db import Database
 from tests.conftest import settings_for
 
@@ -142,3 +144,28 @@ async def test_what_a_page_of_persons_has_is_looked_up_person_by_person(book):
     assert {"person_email_person_id_email_key_key", "person_interest_person_id_idx"} <= {
         node.get("Index Name") for node in nodes
     }
+
+
+_LOADED = """
+    CREATE TEMPORARY TABLE loaded (LIKE person INCLUDING ALL) ON COMMIT DROP;
+    CREATE TEMPORARY TABLE loaded_email (LIKE person_email INCLUDING ALL) ON COMMIT DROP;
+    INSERT INTO loaded (id, external_id, name, email, email_key)
+    SELECT n, 'P-' || n, 'Person ' || n, n || '@p.example', n || '@p.example' FROM generate_series(1, 3000) AS n;
+    UPDATE pg_class SET reltuples = 0, relpages = 100 WHERE oid = 'loaded'::regclass;
+    SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;
+    SET LOCAL statement_timeout = '5s';
+"""
+
+
+async def test_a_batch_is_matched_in_a_moment_also_while_statistics_call_the_address_book_empty(postgres_url):
+    """Vacuumed after all its rows were deleted, a table counts as empty until it is analysed: joins took minutes."""
+    connection = await asyncpg.connect(postgres_url)
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute(_LOADED)
+    numbers = range(1, 3001)
+    statement = persons_meant_in("loaded", "loaded_email")
+    meant = await connection.fetch(statement, [f"P-{n}" for n in numbers], [f"{n}@p.example" for n in numbers])
+    assert [row["id"] for row in meant] == list(numbers)
+    await transaction.rollback()
+    await connection.close()
