@@ -8,6 +8,7 @@ import pytest
 
 from app.embedded.catcher import prepare_catcher
 from tests.bench import (
+    a01_page,
     a03_bulk,
     latency,
     p01_send,
@@ -98,6 +99,15 @@ async def test_an_import_is_measured_and_every_row_accounted_for(house):
     assert (baseline.side, ours.side) == (BASELINE, OURS)
     assert set(ours.cpu_us) == {"worker", "postgres"}
     assert ours.value == pytest.approx(ours.further["upload_s"] + ours.further["import_s"])
+
+
+async def test_pages_are_measured_beside_those_of_a_short_list(house):
+    measured = await a01_page.measure_with(house, lines=2_000, runs=1, pages=6)
+
+    baseline, ours = measured.runs
+    assert (baseline.side, ours.side) == (BASELINE, OURS)
+    assert set(ours.cpu_us) == {"api", "postgres"}
+    assert len(ours.further) == len(baseline.further) + 2 == len(a01_page.QUESTIONS) + 2
 
 
 async def test_persons_in_bulk_are_measured_and_all_are_there(house):
