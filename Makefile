@@ -10,6 +10,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SHARED := $(if $(SHARES),-n $(SHARES) -p tests.shares)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test up check format bench chaos list-rules message-rules lock
@@ -29,7 +30,7 @@ up: $(READY)
 	@$(BIN)/budstikke up
 
 test: $(READY)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(SHARED)
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -37,7 +38,7 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/budstikke openapi --check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SHARED)
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
