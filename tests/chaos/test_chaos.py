@@ -21,6 +21,7 @@ from tests.conftest import migrate
 FAULTS = int(os.environ.get("BUDSTIKKE_CHAOS", "0"))
 SEED = int(os.environ.get("BUDSTIKKE_CHAOS_SEED", "1"))
 RECIPIENTS = int(os.environ.get("BUDSTIKKE_CHAOS_RECIPIENTS", "5000"))  # of one mailing; one follows the other
+BETWEEN = int(os.environ.get("BUDSTIKKE_CHAOS_BETWEEN", "400"))  # messages from fault to fault, at most
 CONNECTIONS = 5
 SENDERS = 3
 
@@ -78,7 +79,7 @@ async def rage(broken: World, faults: list, *, title: str, rows: dict[str, Count
         name = f"m{broken.faults.total()}"
         mailing_id = await broken.start_mailing(f"<{name}-{n}@example.com>" for n in range(RECIPIENTS))
         while broken.faults.total() < FAULTS and not await broken.is_through(mailing_id):
-            await broken.taken_more(broken.dice.randrange(1, 400), mailing_id=mailing_id)
+            await broken.taken_more(broken.dice.randrange(1, BETWEEN), mailing_id=mailing_id)
             await broken.dice.choice(faults)(broken)
         await broken.finished(mailing_id)
         account = await broken.account(mailing_id, before=before)
