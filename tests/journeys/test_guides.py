@@ -65,6 +65,7 @@ def test_a_newcomer_comes_from_an_export_to_a_frozen_list_and_reads_why(tmp_path
         assert "Readers or VIP" in last["explanation"]
         assert last["consent"]["source"] == "web shop, order 4711"
         the_guide_for_integrators_works_as_written(service, tmp_path / "data")
+        the_guide_to_sending_works_as_written(service, tmp_path / "data")
 
 
 def the_guide_for_integrators_works_as_written(service, data_dir):
@@ -79,3 +80,13 @@ def the_guide_for_integrators_works_as_written(service, data_dir):
     assert [entry["entity"] for entry in entries[0]] == ["webhook"]
     assert entries[1][0]["action"] == "erased"
     assert "ingrid" not in json.dumps(entries[1]).lower()
+
+
+def the_guide_to_sending_works_as_written(service, data_dir):
+    """D6, D27, D31: on the same service, too."""
+    printed = follow(ROOT / "docs" / "guides" / "sending.md", service, data_dir)
+    [told] = [line.removeprefix("data: ") for line in printed.splitlines() if line.startswith("data: ")]
+    progress = json.loads(told)
+    assert (progress["state"], progress["sent"], progress["total"]) == ("finished", 2, 2)
+    [message] = service.caught("kari@example.com")
+    assert message["DKIM-Signature"]
