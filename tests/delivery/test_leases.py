@@ -120,14 +120,24 @@ async def test_takeover_doubts_the_window_and_nothing_else(of):
             assert {int(entry.recipient[1:].partition("@")[0]) for entry in server.ledger} == set(range(81, 1001))
 
 
+async def doubted(mailing, owner):
+    """Doubt the owner's chunks: while a flush has them locked, they are passed over."""
+    async with asyncio.timeout(10):
+        while True:
+            async with mailing.database.begin() as session:
+                doubt = await queries.doubt_owner(session, owner=owner)
+            if doubt.freed:
+                return doubt
+            await asyncio.sleep(0.001)
+
+
 async def test_result_of_an_overtaken_sender_ends_the_doubt(of):
     """What it had in flight when its window was doubted is known in the end, and is not sent again."""
     async with of(1000) as mailing, SmtpServer("dot 50+: wait 0.01; usual") as server:
         running = asyncio.create_task(mailing.send(server, window=100))
         await reached(server, 60)
         owner = await mailing.sql.fetchval("SELECT owner FROM chunk")
-        async with mailing.database.begin() as session:
-            doubt = await queries.doubt_owner(session, owner=owner)
+        doubt = await doubted(mailing, owner)
         assert doubt.doubted
         await running
         await mailing.send(server)
