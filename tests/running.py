@@ -45,8 +45,13 @@ class Up:
                 [sys.executable, "-m", "app.cli", "up"],
                 cwd=ROOT, env=clean_environment(**self.environment), stdout=output, stderr=subprocess.STDOUT,
             )  # fmt: skip
-        wait_until(lambda: "Stop with Ctrl-C" in self.output.read_text() or self.process.poll() is not None)
-        assert self.process.poll() is None, self.output.read_text()
+        try:
+            wait_until(lambda: "Stop with Ctrl-C" in self.output.read_text() or self.process.poll() is not None, 90)
+            assert self.process.poll() is None, self.output.read_text()
+        except BaseException:
+            self.process.kill()
+            self.process.wait(10)
+            raise
 
     def get(self, path: str, **headers: str) -> httpx2.Response:
         return httpx2.get(f"http://127.0.0.1:{self.port}{path}", headers=headers, timeout=10)
