@@ -95,7 +95,7 @@ class AccountFields(BaseModel):
         default=None, description="Messages, over all workers together; null: no limit"
     )
     max_per_hour: Count | None = None
-    max_per_day: Count | None = Field(default=None, description="A day of 24 hours, which moves on")
+    max_per_day: Count | None = Field(default=None, description="A day by UTC, from midnight to midnight")
     warm_up_from: date | None = Field(default=None, description="First day of a ramp, UTC; needs the next two")
     warm_up_first_day: Count | None = Field(default=None, description="Messages on the first day")
     warm_up_growth: Annotated[float, Field(ge=1, le=10)] | None = Field(

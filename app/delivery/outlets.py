@@ -5,7 +5,6 @@ through another outlet of its route at once; one that was started never comes ba
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -317,8 +316,7 @@ def _together(faults: Sequence[tuple[str, SendResult]]) -> SendResult:
 
 def _fullness(outlet: Outlet) -> tuple[float, float]:
     """Return how many connections an outlet has for its weight; those with equally many come by chance and weight."""
-    weight = max(outlet.account.weight, 1)
-    return len(outlet.slots) / weight, -(random.random() ** (1 / weight))  # noqa: S311 - Efraimidis and Spirakis, 2006
+    return len(outlet.slots) / outlet.account.share, outlet.account.draw()
 
 
 def _raise_failures(tasks: Iterable[asyncio.Task[None]]) -> None:

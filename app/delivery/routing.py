@@ -1,5 +1,7 @@
 """Which sending accounts a message may go through: the mailing's own, else by its From domain, else by weight."""
 
+import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -22,6 +24,15 @@ class Account:
     from_domains: frozenset[str] = frozenset()
     fault: SendResult | None = None
     """Why it cannot be used at all: its password is sealed under another secret."""
+
+    @property
+    def share(self) -> int:
+        """Its weight, where it has to take messages at all: one that only a mailing names takes all of that."""
+        return max(self.weight, 1)
+
+    def draw(self) -> float:
+        """Draw a number to sort by: each account is first as often as its weight says (Efraimidis, Spirakis 2006)."""
+        return -math.pow(random.random(), 1 / self.share)  # noqa: S311 - a share, no secret
 
 
 @dataclass(slots=True)

@@ -1,6 +1,5 @@
 """Sending one message by itself: tests, and whatever else belongs to no mailing's list."""
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -72,8 +71,5 @@ def _in_turn(accounts: Sequence[Account], standings: Standings) -> list[Account]
     """Return accounts in the order to try them: those that fail last, the others by chance and weight."""
     return sorted(
         accounts,
-        key=lambda account: (
-            standings.of(account.id).is_shut(),
-            -(random.random() ** (1 / max(account.weight, 1))),  # noqa: S311 - a share, no secret
-        ),
+        key=lambda account: (standings.of(account.id).is_shut(), account.draw()),
     )

@@ -1,7 +1,6 @@
 """Watching a mailing: what is done, how fast it goes, when it will be through."""
 
 import asyncio
-import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,6 +12,7 @@ from app.mailings.progress import PACE_SECONDS, Pace, progress_of
 from app.recipients.models import RecipientStatus
 from app.recipients.schemas import ListCounts
 from tests.recipients.desk import Desk
+from tests.streams import events
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -53,15 +53,6 @@ def test_a_stopped_mailing_has_no_rate():
     mailing = Mailing(id=7, name="News", state=MailingState.STOPPED)
     progress = progress_of(mailing, counts(ready=5), pace=Pace(), at=START)
     assert (progress.rate, progress.estimated_end_at) == (None, None)
-
-
-def events(body):
-    found = []
-    for block in body.split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
-        if fields:
-            found.append((int(fields["id"]), json.loads(fields["data"])))
-    return found
 
 
 @pytest.fixture

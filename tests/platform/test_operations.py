@@ -1,22 +1,12 @@
 """`/v1/operations`: watching and cancelling long work."""
 
-import json
-
 from app.platform.operations import OperationState, advance, close_operation, open_operation
+from tests.streams import events
 
 
 async def opened(database) -> int:
     async with database.begin() as session:
         return (await open_operation(session, kind="import")).id
-
-
-def events(body: str) -> list[tuple[int, dict]]:
-    found = []
-    for block in body.split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
-        if fields:
-            found.append((int(fields["id"]), json.loads(fields["data"])))
-    return found
 
 
 async def test_an_operation_shows_its_progress_and_its_result(client, database):
