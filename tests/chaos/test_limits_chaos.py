@@ -48,5 +48,5 @@ async def test_workers_killed_while_limits_keep_recipients_back(limited):
     await limited.finished(mailing_id)
     account = await limited.account(mailing_id)
     account.check()
-    assert account.statuses["unconfirmed"] <= limited.faults["SIGKILL"] * CONNECTIONS * SENDERS
+    assert account.statuses["unconfirmed"] <= limited.faults["SIGKILL of a worker"] * CONNECTIONS * SENDERS
     assert account.statuses["sent"] + account.statuses["unconfirmed"] == RECIPIENTS
