@@ -1,15 +1,16 @@
 # make demo   a whole mailing on real input, with everything embedded
-# make test   the tests
+# make test   the tests, by two processes side by side; SHARES= for one
 # make up     the service in the foreground
 # make check  what CI runs: format, lint, types, import contract, API document, tests
 # make bench  the measurements; ONLY="P1 P6" for some, SIZE=small for a quick look
-# make chaos  processes killed at random moments; KILLS=200 for that many
+# make chaos  processes killed at random moments; KILLS=36 RECIPIENTS=10000 of each scenario for the whole table
 # make list-rules   the rules of the recipient list against their model; CASES=10000 random worlds
 # make message-rules   headers, lines, links, escaping over arbitrary values; CASES=10000 of each
 
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SHARES ?= 2
 SHARED := $(if $(SHARES),-n $(SHARES) -p tests.shares)
 
 .DEFAULT_GOAL := help
@@ -48,7 +49,7 @@ bench: $(READY)
 	@$(BIN)/python -m tests.bench
 
 chaos: $(READY)
-	@BUDSTIKKE_CHAOS=$(or $(KILLS),40) $(BIN)/python -m pytest tests/chaos -s
+	@BUDSTIKKE_CHAOS=$(or $(KILLS),20) BUDSTIKKE_CHAOS_RECIPIENTS=$(or $(RECIPIENTS),5000) $(BIN)/python -m pytest tests/chaos -s
 
 list-rules: $(READY)
 	@BUDSTIKKE_LIST_CASES=$(or $(CASES),10000) $(BIN)/python -m pytest tests/recipients/test_list_model.py -s

@@ -21,7 +21,7 @@ from tests.conftest import migrate
 FAULTS = int(os.environ.get("BUDSTIKKE_CHAOS", "0"))
 SEED = int(os.environ.get("BUDSTIKKE_CHAOS_SEED", "1"))
 RECIPIENTS = int(os.environ.get("BUDSTIKKE_CHAOS_RECIPIENTS", "5000"))  # of one mailing; one follows the other
-BETWEEN = int(os.environ.get("BUDSTIKKE_CHAOS_BETWEEN", "400"))  # messages from fault to fault, at most
+BETWEEN = int(os.environ.get("BUDSTIKKE_CHAOS_BETWEEN", RECIPIENTS // 12))  # messages from fault to fault, at most
 CONNECTIONS = 5
 SENDERS = 3
 
