@@ -158,7 +158,11 @@ async def count_list(session: AsyncSession, *, mailing_id: int) -> ListCounts:
 
 async def count_list_now(session: AsyncSession, *, mailing_id: int) -> ListCounts:
     """Return the list's size by status and by reason; of those that are ready, who is being sent is told apart."""
-    counts = await count_list(session, mailing_id=mailing_id)
+    return await tell_sending(session, await count_list(session, mailing_id=mailing_id), mailing_id=mailing_id)
+
+
+async def tell_sending(session: AsyncSession, counts: ListCounts, *, mailing_id: int) -> ListCounts:
+    """Return the counts with those who are being sent apart from those that are ready (D24)."""
     ready = counts.by_status[RecipientStatus.READY]
     if ready:
         sending = min(ready, len(await lines_being_sent(session, mailing_id=mailing_id)))

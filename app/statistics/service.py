@@ -3,7 +3,7 @@
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.recipients.queries import read_tallies
-from app.recipients.service import check_mailing, counts_of
+from app.recipients.service import check_mailing, counts_of, tell_sending
 from app.statistics import queries
 from app.statistics.schemas import Judged, Rates, Statistics
 
@@ -19,7 +19,7 @@ async def summarise(session: AsyncSession, *, mailing_id: int) -> Statistics:
     unsubscribed, complained = tallies.get("unsubscribed", 0), tallies.get("complained", 0)
     return Statistics(
         mailing_id=mailing_id,
-        recipients=counts_of(tallies),
+        recipients=await tell_sending(session, counts_of(tallies), mailing_id=mailing_id),
         sent=sent,
         delivered=delivered,
         bounced={kind: tallies.get(f"bounced:{kind}", 0) for kind in ("hard", "soft")},

@@ -43,6 +43,7 @@ async def test_counts_tell_them_apart_and_still_sum_to_the_size(sent):
         "ready": 4,
     }
     assert sum(counts["by_status"].values()) == counts["total"] == 8
+    assert (await sent.get(f"mailings/{sent.mailing}/statistics"))["recipients"] == counts
 
 
 async def test_filters_by_status_tell_them_apart(sent):
