@@ -5,6 +5,7 @@
 # make bench  the measurements; ONLY="P1 P6" for some, SIZE=small for a quick look
 # make chaos  processes killed at random moments; KILLS=36 RECIPIENTS=10000 of each scenario for the whole table
 # make list-rules   the rules of the recipient list against their model; CASES=10000 random worlds
+# make catalogues   gather the pages' texts into app/letterhead/locale/*.po, and tell what is not translated
 # make message-rules   headers, lines, links, escaping over arbitrary values; CASES=10000 of each
 
 VENV := .venv
@@ -14,7 +15,7 @@ SHARES ?= 2
 SHARED := $(if $(SHARES),-n $(SHARES) -p tests.shares)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test up check format bench chaos list-rules message-rules lock
+.PHONY: help demo test up check format bench chaos list-rules message-rules catalogues lock
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -56,6 +57,9 @@ list-rules: $(READY)
 
 message-rules: $(READY)
 	@BUDSTIKKE_MESSAGE_CASES=$(or $(CASES),10000) $(BIN)/python -m pytest tests/content/test_message_rules.py -s --durations=0
+
+catalogues: $(READY)
+	@$(BIN)/budstikke catalogues
 
 # Locks without hosts: they name what to install and its hashes, never where from.
 lock: $(READY)

@@ -1,4 +1,4 @@
-"""`budstikke`: up, demo, api, worker, inbound, migrate, api-key, dkim, openapi, doctor."""
+"""`budstikke`: up, demo, api, worker, inbound, migrate, api-key, dkim, openapi, catalogues, doctor."""
 
 import asyncio
 import os
@@ -22,6 +22,8 @@ from app.dkim_commands import commands as dkim_commands
 from app.doctor import examine
 from app.embedded.errors import EmbeddedError
 from app.embedded.mailpage import mail_page
+from app.letterhead.gathering import untranslated, write_catalogues
+from app.letterhead.languages import LANGUAGES
 from app.main import create_app
 from app.platform.actor import Actor, acts
 from app.platform.auth import Scope, create_api_key
@@ -188,6 +190,21 @@ def write_openapi(
         return
     file.parent.mkdir(exist_ok=True)
     file.write_text(text, encoding="utf-8")
+
+
+@cli.command()
+def catalogues(
+    check: Annotated[bool, typer.Option("--check", help="Only compare; fail when they differ")] = False,  # noqa: FBT002
+) -> None:
+    """Gather the texts of the pages into app/letterhead/locale/*.po, and tell what is not translated."""
+    stale = write_catalogues(check=check)
+    if check and stale:
+        typer.echo(f"The catalogues of {', '.join(stale)} differ from the code; run: budstikke catalogues", err=True)
+    missing = [(language, text) for language in LANGUAGES for text in untranslated(language)]
+    for language, text in missing:
+        typer.echo(f"{language}: not translated, or with other placeholders: {text}", err=True)
+    if missing or (check and stale):
+        raise typer.Exit(1)
 
 
 @cli.command()

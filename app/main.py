@@ -31,6 +31,7 @@ from app.delivery.pace_routes import routes as pace_routes
 from app.domains.key_routes import routes as dkim_key_routes
 from app.domains.routes import routes as domain_routes
 from app.folders.routes import routes as folder_routes
+from app.letterhead.looks import Looks
 from app.mailings.attachment_routes import routes as attachment_routes
 from app.mailings.progress_routes import routes as progress_routes
 from app.mailings.routes import routes as mailing_routes
@@ -138,6 +139,7 @@ def create_app(
     app.state.metrics = Metrics()
     app.state.callers = Callers(per_minute=settings.rate_limit_per_minute)
     app.state.tokens = TokenKey.from_secret(settings.secret_key.get_secret_value())
+    app.state.looks = Looks()
     tracking = Tracking(settings, database=app.state.database, tokens=app.state.tokens, metrics=app.state.metrics)
     for routes in ROUTERS:
         app.include_router(routes)

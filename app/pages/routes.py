@@ -3,6 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request, Response
@@ -14,8 +15,10 @@ from starlette.types import Message
 
 from app.consent.models import Purpose
 from app.delivery.viewing import html_as_sent
-from app.pages.languages import CATALOGUES, choose_language
-from app.pages.render import HEADERS, MESSAGE_HEADERS, mask, render
+from app.letterhead.catalogues import mark, translate
+from app.letterhead.frame import AWAY, HEADERS, NOT_FOUND, UNCLEAR, Notice, Page, Templates, notice_page
+from app.letterhead.languages import choose_language
+from app.letterhead.looks import Looks
 from app.pages.service import TRACKING, Visitor, find_visitor, read_preferences, save_preferences, unsubscribe
 from app.platform.actor import Actor
 from app.platform.db import name_actor_later, tried_again
@@ -32,7 +35,23 @@ _ID = re.compile(r"[0-9]{1,18}")
 
 ONE_CLICK = ("List-Unsubscribe", "One-Click")
 
+MESSAGE_HEADERS: Mapping[str, str] = {
+    # A message is written by the CRM's users: its looks and images may show, nothing in it may run or post.
+    "Content-Security-Policy": (
+        "default-src 'none'; img-src http: https: data:; style-src 'unsafe-inline' https:; font-src https: data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox allow-popups "
+        "allow-popups-to-escape-sandbox allow-top-navigation-by-user-activation"
+    ),
+}
+
 routes = APIRouter(include_in_schema=False)
+
+_TEMPLATES = Templates(Path(__file__).parent / "templates")
+_TEST_TYPE = mark("Newsletter")
+_OF_A_TEST = Notice(
+    mark("Only in the real mailing"),
+    mark("This is the “view in browser” link of a test message. In the mailing it opens the recipient’s own version."),
+)
 
 Fields = list[tuple[str, str]]
 Act = Callable[[AsyncSession, Request, Visitor | None], Awaitable[Response]]
@@ -75,7 +94,7 @@ async def _for_visitor(request: Request, token: str, purpose: TokenPurpose, act:
     try:
         recipient_id, _ = request.app.state.tokens.read(purpose, token)
     except InvalidToken:
-        return _message(request, "not_found", status=404)
+        return _notice(request, NOT_FOUND, status=404)
 
     async def in_transaction() -> Response:
         async with request.app.state.database.begin() as session:
@@ -83,26 +102,26 @@ async def _for_visitor(request: Request, token: str, purpose: TokenPurpose, act:
                 name_actor_later(session, Actor(f"recipient:{recipient_id}", request_id=request_id_of(request)))
             visitor = await find_visitor(session, recipient_id=recipient_id) if recipient_id else None
             if recipient_id and visitor is None:
-                return _message(request, "not_found", status=404)
+                return _notice(request, NOT_FOUND, status=404)
             return await act(session, request, visitor)
 
     try:
         return await tried_again(in_transaction)
     except DATABASE_AWAY as error:
         log.warning("pages.database_away", kind=type(error).__name__)
-        return _message(request, "away", status=503, headers={"Retry-After": "60"})
+        return _notice(request, AWAY, status=503, headers={"Retry-After": "60"})
 
 
 async def _view(session: AsyncSession, request: Request, visitor: Visitor | None) -> Response:
     if visitor is None:
-        return _message(request, "view_test", status=200)
+        return _notice(request, _OF_A_TEST)
     state = request.app.state
     content = await html_as_sent(
         session, mailing_id=visitor.mailing_id, recipient_id=visitor.recipient_id, settings=state.settings,
         tokens=state.tokens,
     )  # fmt: skip
     if content is None:
-        return _message(request, "not_found", status=404)
+        return _notice(request, NOT_FOUND, status=404)
     return HTMLResponse(content, headers={**HEADERS, **MESSAGE_HEADERS})
 
 
@@ -110,7 +129,7 @@ async def _show_unsubscribe(_session: AsyncSession, request: Request, visitor: V
     known = visitor is not None and (visitor.person_id is not None or visitor.company_id is not None)
     kind = visitor.subscription_type if visitor and known else None
     if visitor is None:
-        kind = CATALOGUES[_language(request, None)]["test.type"]
+        kind = translate(_language(request, None), _TEST_TYPE)
     return _page(request, "unsubscribe.html", visitor, type=kind, preferences=_preferences_path(request, visitor))
 
 
@@ -120,7 +139,7 @@ async def _unsubscribe(
     scope = dict(fields).get("scope")
     one_click = ONE_CLICK in fields
     if not one_click and scope not in ("type", "everything"):
-        return _message(request, "unclear", status=422, visitor=visitor)
+        return _notice(request, UNCLEAR, status=422, visitor=visitor)
     everything = True
     if visitor is not None:
         everything = await unsubscribe(
@@ -139,7 +158,7 @@ async def _show_preferences(
     types: Sequence[tuple[int, str, bool]] | None = None
     granted: frozenset[Purpose] = frozenset()
     if visitor is None:
-        types = [(0, CATALOGUES[_language(request, None)]["test.type"], True)]
+        types = [(0, translate(_language(request, None), _TEST_TYPE), True)]
     elif visitor.person_id is not None:
         preferences = await read_preferences(session, person_id=visitor.person_id)
         types, granted = preferences.types, preferences.granted
@@ -154,7 +173,7 @@ async def _save_preferences(
     session: AsyncSession, request: Request, visitor: Visitor | None, *, fields: Fields
 ) -> Response:  # fmt: skip
     if ("save", "yes") not in fields:
-        return _message(request, "unclear", status=422, visitor=visitor)
+        return _notice(request, UNCLEAR, status=422, visitor=visitor)
     if visitor is not None and visitor.person_id is not None:
         wanted = {int(value) for name, value in fields if name == "type" and _ID.fullmatch(value)}
         tracking = {purpose for purpose in TRACKING if ("tracking", purpose.value) in fields}
@@ -203,19 +222,30 @@ def _preferences_path(request: Request, visitor: Visitor | None) -> str | None:
 
 
 def _page(request: Request, template: str, visitor: Visitor | None, **values: object) -> Response:
-    language = _language(request, visitor)
-    content = render(
-        template, language=language, sender=visitor.sender if visitor else "", is_test=visitor is None,
-        address=mask(visitor.email if visitor else "you@example.com"), **values,
+    looks: Looks = request.app.state.looks
+    page = _TEMPLATES.page(
+        template, language=_language(request, visitor), look=looks.current, sender=visitor.sender if visitor else "",
+        is_test=visitor is None, address=mask(visitor.email if visitor else "you@example.com"), **values,
     )  # fmt: skip
-    return HTMLResponse(content, headers={**HEADERS, "Content-Language": language})
+    return _answer(page)
 
 
-def _message(
-    request: Request, key: str, *, status: int, visitor: Visitor | None = None, headers: Mapping[str, str] | None = None
-) -> Response:
-    language = _language(request, visitor)
-    content = render("message.html", language=language, sender="", is_test=False, key=key)
-    return HTMLResponse(
-        content, status_code=status, headers={**HEADERS, "Content-Language": language, **(headers or {})}
-    )
+def _notice(
+    request: Request, notice: Notice, *, status: int = 200, visitor: Visitor | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:  # fmt: skip
+    looks: Looks = request.app.state.looks
+    page = notice_page(
+        notice, language=_language(request, visitor), look=looks.current, sender=visitor.sender if visitor else ""
+    )  # fmt: skip
+    return _answer(page, status=status, headers=headers)
+
+
+def _answer(page: Page, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(page.body, status_code=status, headers={**page.headers, **(headers or {})})
+
+
+def mask(email: str) -> str:
+    """Return an address that its owner recognises and nobody else can use: `k•••@example.com`."""
+    local, at, domain = email.rpartition("@")
+    return f"{local[:1]}•••{at}{domain}" if at else "•••"

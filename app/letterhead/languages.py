@@ -1,9 +1,6 @@
 """The languages of the pages (D49), and which of them a reader gets."""
 
-import json
 import re
-from collections.abc import Mapping
-from pathlib import Path
 
 LANGUAGES = ("en", "nb", "sv", "da", "nl", "de")
 DEFAULT_LANGUAGE = "en"
@@ -11,11 +8,6 @@ DEFAULT_LANGUAGE = "en"
 _ALSO = {"no": "nb", "nn": "nb"}  # a reader of Nynorsk, or of just "Norwegian", is better served by Bokmål than English
 _MAX_HEADER = 500  # characters of Accept-Language that are read; browsers send a tenth
 _RANGE = re.compile(r"([A-Za-z]{1,8})(?:-[A-Za-z0-9]{1,8})*\s*(?:;\s*q=([01](?:\.\d{0,3})?))?")
-
-CATALOGUES: Mapping[str, Mapping[str, str]] = {
-    language: json.loads((Path(__file__).parent / "translations" / f"{language}.json").read_text("utf-8"))
-    for language in LANGUAGES
-}
 
 
 def choose_language(*, person: str | None, accept_language: str | None) -> str:
