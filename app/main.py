@@ -32,6 +32,7 @@ from app.domains.key_routes import routes as dkim_key_routes
 from app.domains.routes import routes as domain_routes
 from app.folders.routes import routes as folder_routes
 from app.letterhead.looks import Looks
+from app.links.routes import routes as link_routes
 from app.mailings.attachment_routes import routes as attachment_routes
 from app.mailings.progress_routes import routes as progress_routes
 from app.mailings.routes import routes as mailing_routes
@@ -87,6 +88,7 @@ ROUTERS = (
     domain_routes,
     dkim_key_routes,
     content_routes,
+    link_routes,
     mailing_routes,
     schedule_routes,
     verb_routes,

@@ -10,6 +10,7 @@ from app.delivery import models as delivery
 from app.delivery import pace_models as paces
 from app.domains import models as domains
 from app.folders import models as folders
+from app.links import models as links
 from app.mailings import models as mailings
 from app.platform import audit, auth, files, idempotency, operations, outbox
 from app.privacy import models as privacy
@@ -19,6 +20,6 @@ from app.webhooks import models as webhooks
 
 __all__ = [
     "accounts", "audience", "audit", "auth", "bounces", "consent", "contacts", "content", "delivery", "domains",
-    "files", "folders", "idempotency", "mailings", "operations", "outbox", "paces", "privacy", "recipients",
+    "files", "folders", "idempotency", "links", "mailings", "operations", "outbox", "paces", "privacy", "recipients",
     "tracking", "webhooks",
 ]  # fmt: skip

@@ -18,12 +18,14 @@ _LOCK = 0x666F6C64  # "fold": its advisory locks have the kind's place as their 
 TABLES: Mapping[FolderKind, str] = {
     FolderKind.MAILING: "mailing",
     FolderKind.TEMPLATE: "template",
+    FolderKind.LINK: "library_link",
     FolderKind.SELECTION: "selection",
     FolderKind.PROJECT: "project",
 }
 """Where the things of a kind are; their slices lie above. Each has an index on folder_id."""
 
-_VERSIONED = (FolderKind.MAILING, FolderKind.TEMPLATE)  # they have entity tags, which a move must change
+# They have entity tags, which a move must change.
+_VERSIONED = (FolderKind.MAILING, FolderKind.TEMPLATE, FolderKind.LINK)
 
 
 async def take_turn(session: AsyncSession, *, kind: FolderKind) -> None:

@@ -18,6 +18,7 @@ class Link(Row, table=True):
     __table_args__ = (
         # The hash, since an index entry holds at most 2.7 kB and a target may be longer.
         sa.Index("link_target_idx", "mailing_id", "position", sa.text("md5(target)"), unique=True),
+        sa.Index("link_library_link_idx", "library_link_id", postgresql_where=sa.text("library_link_id IS NOT NULL")),
     )
 
     mailing_id: int = reference("mailing.id", index=False)
@@ -27,6 +28,12 @@ class Link(Row, table=True):
         default=False,
         sa_column_kwargs={"server_default": sa.false()},
         description="it is in the mailing as it is sent, and not only in a draft of it",
+    )
+    library_link_id: int | None = reference("library_link.id", on_delete="SET NULL", nullable=True, index=False)
+    honeypot: bool = Field(
+        default=False,
+        sa_column_kwargs={"server_default": sa.false()},
+        description="no person can see it, so who follows it is a machine (D45)",
     )
 
 
