@@ -168,7 +168,7 @@ async def test_when_memory_is_full_events_are_dropped_and_counted(fragile, monke
 
 
 async def test_a_link_not_in_memory_while_the_database_is_away_asks_to_try_again(fragile, tracking, reader):
-    tracking.links._links.clear()
+    tracking.links.__init__(tracking.database)
     fragile.kill()
     answer = await reader.get(f"/c/{tracking.tokens.make(Purpose.CLICK, 1, LINK)}")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")

@@ -6,7 +6,9 @@ import pytest
 from app.platform.db import Database
 from app.platform.telemetry import Metrics
 from app.platform.tokens import Purpose, TokenKey
-from app.tracking.endpoint import PIXEL, Tracking, TrackingEndpoint
+from app.tracking.answers import PIXEL
+from app.tracking.endpoint import Tracking, TrackingEndpoint
+from app.tracking.responders import Elsewhere, TextPage
 
 
 async def behind(scope, receive, send):
@@ -68,8 +70,10 @@ async def test_a_click_in_a_test_message_leads_on_and_stores_nothing(sent, track
     "path",
     [
         lambda t: click_path(t, 3, 2)[:-1],
-        lambda t: click_path(t, 3, 2) + "A",
         lambda t: click_path(t, 3, 2)[:-1] + "ø",
+        lambda t: click_path(t, 3, 2)[:20],
+        lambda t: click_path(t, 3, 2).upper(),
+        lambda t: f"/c/{'%25' * 3000}",
         lambda t: click_path(t, 3, 2).lower(),
         lambda t: click_path(t, 3, 2)[:8] + ("A" if click_path(t, 3, 2)[8] != "A" else "B") + click_path(t, 3, 2)[9:],
         lambda t: click_path(t, 3, 2, Purpose.UNSUBSCRIBE),
@@ -86,6 +90,50 @@ async def test_a_token_that_is_not_ours_leads_nowhere(sent, tracking, reader, pa
     assert "location" not in answer.headers
     assert answer.headers["content-type"].startswith("text/html")
     assert await events(sent) == []
+
+
+@pytest.mark.parametrize(
+    "mangle",
+    [
+        "/c/{}.", "/c/{}),", "/c/<{}>", "/c/{}%3E", "/c/{}%2E", "/c/{}&amp;utm_source=news",
+        "/c/{}?fbclid=x&utm_source=y", "/c/{}/", "/c//{}", "/c/%20{}", "/c/{}A",
+        "/c/{}%E2%80%8B", "/c/{}=", "/c/{}=3D", "/c/=3D{}", "/c%2F{}",
+        "/c%252F{}", "/c/%2520{}%252E", "/c/{}%22%20target=_blank", "/C/{}",
+    ],
+)  # fmt: skip
+async def test_what_mail_programs_add_to_a_link_is_taken_off(sent, tracking, reader, mangle):
+    token = click_path(tracking, 3, 2)[3:]
+    answer = await reader.get(mangle.format(token))
+    assert (answer.status_code, answer.headers.get("location")) == (302, "https://example.com/2")
+    assert len(await events(sent)) == 1
+
+
+@pytest.mark.parametrize("break_", ["=%0D%0A", "%0A", "%20", "=", "%C2%AD", "%3D%0A", "%25" + "0A"])
+async def test_a_break_in_a_link_is_closed(sent, tracking, reader, break_):
+    token = click_path(tracking, 3, 2)[3:]
+    answer = await reader.get(f"/c/{token[:13]}{break_}{token[13:]}")
+    assert answer.status_code == 302
+
+
+async def test_a_token_percent_encoded_twice_is_read(tracking, reader):
+    token = next(token for n in range(1, 20) if {"-", "_"} & set(token := click_path(tracking, n, 2)[3:]))
+    for times in ("%2D", "%252D"):
+        answer = await reader.get("/c/" + token.replace("-", times).replace("_", times.replace("2D", "5F")))
+        assert answer.status_code == 302
+
+
+async def test_a_last_hyphen_that_was_taken_for_punctuation_is_put_back(tracking, reader):
+    paths = (click_path(tracking, recipient_id, 2) for recipient_id in range(1, 5000))
+    for ending in "-_":
+        path = next(path for path in paths if path.endswith(ending))
+        assert (await reader.get(path[:-1])).status_code == 302
+
+
+async def test_a_pixel_is_found_behind_what_was_added(sent, tracking, reader):
+    token = tracking.tokens.make(Purpose.OPEN, 3)
+    for path in (f"/o/{token}.gif.", f"/o/{token}", f"/o/{token}.gif%3Fx=1", f"/o%2F{token}.gif"):
+        assert (await reader.get(path)).content == PIXEL
+    assert len(await events(sent)) == 4
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
@@ -135,3 +183,23 @@ async def test_a_target_is_filled_for_its_recipient(sent, tracking, reader):
 
 async def test_everything_else_goes_to_the_application_behind(reader):
     assert (await reader.get("/v1/mailings")).status_code == 418
+
+
+async def test_a_responder_answers_in_place_of_the_target_and_the_click_is_stored(sent, tracking, reader):
+    answers = [Elsewhere('https://example.com/[[customer.firstname|default("du")]]/ny'), TextPage(b"<p>Takk</p>"), None]
+    asked = []
+
+    async def respond(click):
+        asked.append(click)
+        return answers[len(asked) - 1]
+
+    await tracking.links.find(2, within=5)
+    tracking.links._library_links[tracking.links._ids.index(2)] = 77
+    tracking.responders[77] = respond
+    got = [await reader.get(click_path(tracking, 4, 2)) for _ in answers]
+    assert [(answer.status_code, answer.headers.get("location")) for answer in got] == [
+        (302, "https://example.com/du/ny"), (200, None), (302, "https://example.com/2"),
+    ]  # fmt: skip
+    assert got[1].text == "<p>Takk</p>"
+    assert (asked[0].recipient_id, asked[0].mailing_id, asked[0].link_id, asked[0].library_link_id) == (4, 1, 2, 77)
+    assert len(await events(sent)) == 3

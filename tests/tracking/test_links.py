@@ -3,7 +3,9 @@
 import pytest
 
 from app.mailings.models import Mailing
-from app.tracking.link_table import LinkTable, location_of
+from app.tracking import link_table
+from app.tracking.answers import location_of
+from app.tracking.link_table import LinkTable
 from app.tracking.models import Engagement, EventKind, Link, Verdict
 from app.tracking.service import register_links
 from app.tracking.values import read_values
@@ -73,8 +75,27 @@ async def test_the_table_learns_a_link_registered_after_it_was_filled(database, 
     assert table.get(ids[1]) is None
     found = await table.find(ids[1], within=5)
     assert found is not None
-    assert found.target == TARGETS[1]
+    assert found == (mailing_id, 0, TARGETS[1].encode())
     assert table.get(ids[2]) is not None  # the whole mailing's, by one query
+
+
+async def test_the_table_is_filled_page_by_page_and_keeps_each_target_once(database, mailing_id, monkeypatch):
+    monkeypatch.setattr(link_table, "PAGE", 2)
+    table = LinkTable(database)
+    await table.fill()
+    same = "https://example.com/samme/[[customer.name]]/å"
+    async with database.begin() as session:
+        ids = await register_links(session, mailing_id=mailing_id, targets=[*TARGETS, same, same, "https://å.no/å"])
+    await table.find(ids[0], within=5)
+    before = len(table)
+    await table.fill()
+    assert len(table) == before
+    assert not table._later
+    assert [table.get(ids[place])[2] for place in (1, 3, 4, 5)] == [
+        TARGETS[1].encode(), same.encode(), same.encode(), b"https://%C3%A5.no/%C3%A5",
+    ]  # fmt: skip
+    assert table._octets.count(same.encode()) == 1
+    assert table.get(ids[-1] + 1) is None
 
 
 async def test_a_link_that_does_not_exist_is_asked_for_once(database):
