@@ -6,6 +6,7 @@
 # make chaos  processes killed at random moments; KILLS=36 RECIPIENTS=10000 of each scenario for the whole table
 # make list-rules   the rules of the recipient list against their model; CASES=10000 random worlds
 # make catalogues   gather the pages' texts into app/letterhead/locale/*.po, and tell what is not translated
+# make verdicts        human or machine: precision and recall on public user agents and scripted gateways
 # make message-rules   headers, lines, links, escaping over arbitrary values; CASES=10000 of each
 
 VENV := .venv
@@ -15,7 +16,7 @@ SHARES ?= 2
 SHARED := $(if $(SHARES),-n $(SHARES) -p tests.shares)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test up check format bench chaos list-rules message-rules catalogues lock
+.PHONY: help demo test up check format bench chaos verdicts list-rules message-rules catalogues lock
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -54,6 +55,9 @@ chaos: $(READY)
 
 list-rules: $(READY)
 	@BUDSTIKKE_LIST_CASES=$(or $(CASES),10000) $(BIN)/python -m pytest tests/recipients/test_list_model.py -s
+
+verdicts: $(READY)
+	@BUDSTIKKE_PRINT=1 $(BIN)/python -m pytest -q tests/tracking/test_verdicts.py
 
 message-rules: $(READY)
 	@BUDSTIKKE_MESSAGE_CASES=$(or $(CASES),10000) $(BIN)/python -m pytest tests/content/test_message_rules.py -s --durations=0

@@ -7,6 +7,8 @@ statement that stores the event, with the numbers of this module: see `queries`.
 - `no_user_agent`: machine. Every browser and mail program names itself.
 - `scanner`: machine. A mail security gateway that names itself.
 - `crawler`: machine. A program of the public list `crawler-user-agents`.
+- `names_itself`: machine, on a click. Says what it is (bot, crawler, monitor …), or an address to read about it.
+- `no_browser`: machine, on a click. Names no engine that shows pages: what readers click with does.
 - `mail_privacy_prefetch`: machine. Bare `Mozilla/5.0`: Apple's proxies load every image, read or not.
 - `bare_user_agent`: machine. The same string on a click, where no browser sends it.
 - `office_link_check`: machine. Office programs probe a link themselves, then hand it to the browser.
@@ -25,7 +27,8 @@ from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 
 from app.tracking.models import EventKind, Verdict
 
-RULE_VERSION = 1
+RULE_VERSION = 2
+"""Goes up with every change of a rule or its numbers: verdicts that are stored are judged again (`rejudging`)."""
 
 BURST_SECONDS = 10.0
 """Gateways open all links of a message in parallel or one a second; a reader returns to the message in between."""
@@ -42,6 +45,8 @@ HEAD_REQUEST = "head_request"
 NO_USER_AGENT = "no_user_agent"
 SCANNER = "scanner"
 CRAWLER = "crawler"
+NAMES_ITSELF = "names_itself"
+NO_BROWSER = "no_browser"
 MAIL_PRIVACY_PREFETCH = "mail_privacy_prefetch"
 BARE_USER_AGENT = "bare_user_agent"
 OFFICE_LINK_CHECK = "office_link_check"
@@ -64,6 +69,21 @@ _BARE = re.compile(r"Mozilla/\d\.\d\s*")
 _IMAGE_PROXY = re.compile(r"GoogleImageProxy|YahooMailProxy")
 _OFFICE = re.compile(r"ms-office|MSOffice|Microsoft Office")
 _SCANNER = re.compile(r"barracuda|mimecast|proofpoint|cloudmark|messagelabs|urldefense|virustotal|phish", re.IGNORECASE)
+
+# Words and addresses with which programs say what they are. Phones are called CUBOT, B BOT 550 and Spider 8.
+_NAMES = re.compile(
+    r"(?<!cu)bot(?![a-z0-9]|[ _][\w ]*(?:Build|\)))|crawl|(?<!; )spider(?! \d)|scrap(?:e|y|ing)|archiver"
+    r"|scan(?:ner|ning)|monitor|fetch|validator|checker|preview|thumbnail|screenshot|feed.?(?:parser|reader)|indexer|harvest"
+    r"|analy[sz]er|verifier|verification|headless|lighthouse|page.?speed"
+    r"|https?(?:%3a|:)//?|\bwww\.[a-z]|[\w.+-]+@[\w-]+\.[a-z]{2}",
+    re.IGNORECASE,
+)
+# Engines of browsers, also of phones of old and of terminals.
+_ENGINE = re.compile(
+    r"AppleWebKit|Gecko[/ ]|Trident|MSIE|Presto|Opera|KHTML|Konqueror|Goanna|NetFront|U[CP]\.?(?:Browser|WEB)|MIDP"
+    r"|Browser|WAP|Lynx|Links |w3m|Dillo|Obigo|Teleca|Maui|iCab|Series60",
+    re.IGNORECASE,
+)
 
 # Mail programs and proxies that the public list counts among crawlers but that show what a reader did.
 _READERS = re.compile(r"GoogleImageProxy|YahooMailProxy|FastmailUA|mail\\\.ru")
@@ -101,6 +121,11 @@ def _reasons_of(kind: EventKind, user_agent: str) -> list[str]:
         reasons.append(OFFICE_LINK_CHECK)
     if is_crawler(user_agent) or (kind is EventKind.CLICK and _IMAGE_PROXY.search(user_agent)):
         reasons.append(CRAWLER)
+    if kind is EventKind.CLICK:
+        if _NAMES.search(user_agent):
+            reasons.append(NAMES_ITSELF)
+        if not _ENGINE.search(user_agent):
+            reasons.append(NO_BROWSER)
     return reasons
 
 
