@@ -10,7 +10,7 @@ from app.content.html_part import SCRIPT_SCHEMES
 from app.content.links import scheme, shape
 from app.content.merge_tags import Hole, Parts, unparse
 
-LinkCode = Literal["dead_anchor", "empty_link", "malformed_link", "private_link", "script_link"]
+LinkCode = Literal["dead_anchor", "empty_link", "malformed_link", "private_link"]
 
 _WEB_URL = re.compile(
     r"https?://(?:[^\s/?#@]*@)?(?:[^\s/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:[/?#]\S*)?", re.IGNORECASE
@@ -26,13 +26,14 @@ _PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".invalid", ".test", "
 
 
 def link_fault(target: Parts, *, anchors: Collection[str]) -> tuple[LinkCode, str] | None:
-    """Return what is wrong with a link's target, or None; `anchors` are the places in the message for `#…` targets."""
+    """Return what is wrong with a link's target, or None; `anchors` are the places in the message for `#…` targets.
+
+    Addresses that run as a script are not its affair: see `script_links`.
+    """
     seen, name = shape(target), scheme(target)
     if seen in ("", "#"):
         return "empty_link", "the link leads nowhere"
-    if name in SCRIPT_SCHEMES:
-        return "script_link", f"{name}: links are refused by mail programs, and rightly"
-    if isinstance(target[0], Hole):
+    if name in SCRIPT_SCHEMES or isinstance(target[0], Hole):
         return None
     if seen.startswith("#"):
         return _anchor_fault(target, anchors)

@@ -11,6 +11,7 @@ from app.content.address_checks import image_fault, link_fault
 from app.content.compiled import CompiledMessage
 from app.content.compiler import MessageSource
 from app.content.inline_images import shown_images
+from app.content.library import Library, reference_in
 from app.content.links import link_attribute, read_target
 from app.content.markup import Node, StartTag, Stretch, decode_attribute, scan
 from app.content.merge_tags import (
@@ -23,6 +24,7 @@ from app.content.merge_tags import (
     parse_leniently,
     spans_in,
 )
+from app.content.script_links import script_links
 
 MAX_SIZE = 102 * 1024
 """Gmail shows no more than 102 kB of a message and hides the rest behind "View entire message"."""
@@ -46,6 +48,7 @@ Code = Literal[
     "private_link",
     "script_link",
     "too_large",
+    "unknown_library_link",
     "unsubscribe_link_not_in_text",
     "unused_inline_image",
 ]
@@ -70,13 +73,17 @@ def check_message(source: MessageSource, compiled: CompiledMessage | MergeTagErr
     html, _ = parse_leniently(source.html, where="html", html=True, extra_tags=source.extra_tags)
     nodes = scan(html.filler)
     if isinstance(compiled, MergeTagError):
-        findings += (Finding("bad_merge_tag", "problem", *_fault(fault)) for fault in compiled.faults)
+        findings += (Finding(fault.code, "problem", *_fault(fault)) for fault in compiled.faults)
     else:
         findings += _sizes(compiled)
     findings += _headers_and_text(source)
     findings += _unsubscribe_link(source, html, nodes)
     findings += _inline_images(source, html, nodes)
-    return [*findings, *_markup(html, nodes)]
+    findings += (
+        Finding("script_link", "problem", found.message, found.line, found.column)
+        for found in script_links(html, nodes)
+    )
+    return [*findings, *_markup(html, nodes, Library.of(source.library))]
 
 
 def _sizes(compiled: CompiledMessage) -> Iterator[Finding]:
@@ -141,7 +148,7 @@ def _inline_images(source: MessageSource, html: Parsed, nodes: tuple[Node, ...])
         yield Finding("unused_inline_image", "warning", detail)
 
 
-def _markup(html: Parsed, nodes: tuple[Node, ...]) -> Iterator[Finding]:
+def _markup(html: Parsed, nodes: tuple[Node, ...], library: Library) -> Iterator[Finding]:
     lines = line_starts(html.text)
     tags = [node for node in nodes if isinstance(node, StartTag) and not node.conditional]
     anchors = set(_anchors(html, tags))
@@ -158,9 +165,10 @@ def _markup(html: Parsed, nodes: tuple[Node, ...]) -> Iterator[Finding]:
             source = tag.attribute("src")
             if fault := image_fault(read_target(html, source) if source else ()):
                 yield Finding("broken_image", "warning", fault, *place)
-        if (href := link_attribute(tag)) and (found := link_fault(read_target(html, href), anchors=anchors)):
-            code, detail = found
-            yield Finding(code, "problem" if code == "script_link" else "warning", detail, *place)
+        if href := link_attribute(tag):
+            target = library.resolve(read_target(html, href))
+            if reference_in(target) is None and (found := link_fault(target, anchors=anchors)):
+                yield Finding(found[0], "warning", found[1], *place)
 
 
 def _anchors(html: Parsed, tags: Iterable[StartTag]) -> Iterator[str]:

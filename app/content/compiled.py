@@ -200,7 +200,9 @@ class CompiledMessage:
             "reply_contact": self.reply_contact,
             "token_slots": [[slot.kind, slot.position] for slot in self.token_slots],
             "value_slots": [[slot.tag, slot.default, slot.mode] for slot in self.value_slots],
-            "links": [[link.position, link.target, link.written] for link in self.links],
+            "links": [
+                [link.position, link.target, link.written, link.library_link_id, link.honeypot] for link in self.links
+            ],
             "tags": sorted(self.tags),
             "undefaulted": sorted(self.undefaulted),
             "missing": sorted(self.missing),

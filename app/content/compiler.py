@@ -6,7 +6,7 @@ with places for the recipient's values and tokens.
 
 import html
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from app.content import headers
@@ -15,11 +15,22 @@ from app.content.compiled import FIELDS, CompiledMessage, Joint, TokenSlot
 from app.content.encoding import lay_out
 from app.content.filling import SPECIAL_LINKS, Filling
 from app.content.html_part import Document, html_pieces, misplaced_tags, read_document
+from app.content.library import Library
 from app.content.links import LinkRules
-from app.content.merge_tags import Contact, Hole, MergeTagError, Parsed, Parts, TagFault, is_empty, parse_leniently
+from app.content.merge_tags import (
+    Contact,
+    Hole,
+    MergeTagError,
+    Parsed,
+    Parts,
+    TagFault,
+    is_empty,
+    library_link_of,
+    parse_leniently,
+)
 from app.content.mime import HeaderPlace, Item, message_body
 from app.content.pieces import TOKEN_WIDTH, Piece, Pixel, Token, TokenKind, Value
-from app.content.text_part import derived_pieces, written_pieces
+from app.content.text_part import derived_pieces, faults_in, library_links_in, written_pieces
 
 _PAGE_TOKENS: tuple[TokenKind, ...] = ("open", "unsubscribe", "view", "preferences")
 
@@ -33,7 +44,8 @@ class MessageSource:
     extra-field tags that exist; None accepts any. `marketing` adds the headers of RFC 8058; its mailto needs
     `unsubscribe_email`. `sender_contact`: From is this contact of the recipient where it can be used, otherwise
     `from_name`, `from_email`; `reply_contact` the same for Reply-To, otherwise `reply_to_name`, `reply_to`, which may
-    be none (D5). `headers` are further ones, in printable ASCII.
+    be none (D5). `library` has the targets of library links by their ids, at least of those that the content refers to.
+    `honeypot` adds a link that no person can see (D45). `headers` are further ones, in printable ASCII.
     """
 
     subject: str
@@ -53,7 +65,8 @@ class MessageSource:
     reply_contact: Contact | None = None
     track_opens: bool = True
     track_all_links: bool = True
-    library_targets: frozenset[str] = frozenset()
+    honeypot: bool = False
+    library: Mapping[int, str] = field(default_factory=dict)
     utm_source: str | None = None
     utm_campaign: str | None = None
     values: Mapping[str, str] = field(default_factory=dict)
@@ -77,8 +90,13 @@ class _Content:
 
     @property
     def holes(self) -> set[Hole]:
+        """The merge tags of the content, and of the targets of library links: some get those plain (D43)."""
         parsed = (self.subject, self.document.parsed, *([self.text] if self.text else []))
-        return {span.content for one in parsed for span in one.spans if isinstance(span.content, Hole)}
+        written = {span.content for one in parsed for span in one.spans if isinstance(span.content, Hole)}
+        targets = (part for reference in self.document.library.values() for part in reference.written)
+        return {hole for hole in written if not library_link_of(hole.tag)} | {
+            part for part in targets if isinstance(part, Hole)
+        }
 
 
 def compile_message(source: MessageSource, *, public_url: str) -> CompiledMessage:
@@ -89,11 +107,13 @@ def compile_message(source: MessageSource, *, public_url: str) -> CompiledMessag
     """
     subject, body, text = _read_source(source)
     filling = Filling(public_url.rstrip("/"), _mailing_values(source, subject), source.sender_contact)
-    rules = LinkRules(source.track_all_links, source.library_targets, source.utm_source, source.utm_campaign)
-    content = _Content(subject, read_document(body, rules, filling), text)
-    if faults := misplaced_tags(content.document):
+    rules = LinkRules(source.track_all_links, source.utm_source, source.utm_campaign, source.honeypot)
+    library = Library.of(source.library)
+    in_text = library_links_in(text, library) if text else ()
+    document = read_document(body, rules, filling, library=library, in_text=in_text)
+    if faults := [*misplaced_tags(document, library), *(faults_in(text, library) if text else ())]:
         raise MergeTagError(faults)
-    return _assemble(source, content, filling)
+    return _assemble(source, _Content(subject, document, text), replace(filling, library=document.library))
 
 
 def _read_source(source: MessageSource) -> tuple[Parsed, Parsed, Parsed | None]:
@@ -117,7 +137,7 @@ def _misplaced_in_subject(subject: Parsed) -> list[TagFault]:
     faults: list[TagFault] = []
     for span in subject.spans:
         tag = span.content.tag if isinstance(span.content, Hole) else ""
-        if tag in SPECIAL_LINKS or tag == "mailing.subject":
+        if tag in SPECIAL_LINKS or tag == "mailing.subject" or library_link_of(tag):
             written = subject.text[span.start : span.end]
             faults.append(TagFault("subject", span.line, span.column, written, f"{tag} cannot stand in the subject"))
     return faults
@@ -135,9 +155,10 @@ def _assemble(source: MessageSource, content: _Content, filling: Filling) -> Com
     seed = "\0".join((source.subject, source.html, source.text or "")).encode("utf-8", "replace")
     bodies: dict[bool, list[Item]] = {}
     for tracked in (True, False):
+        filled = replace(filling, tracked=tracked)
         bodies[tracked], tail = message_body(
-            _text(content, filling, tracked=tracked),
-            html_pieces(content.document, filling, tracked=tracked, pixel=source.track_opens),
+            _text(content, filled, tracked=tracked),
+            html_pieces(content.document, filled, tracked=tracked, pixel=source.track_opens),
             source.attachments,
             seed=seed,
         )

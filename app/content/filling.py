@@ -1,7 +1,7 @@
 """Turning merge tags into pieces: the mailing's own values and addresses now, the recipient's values later."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app.content.encoding import escape
 from app.content.merge_tags import Contact, Hole, Part, Parts, group_of, is_empty, joined
@@ -20,17 +20,32 @@ SPECIAL_LINKS: Mapping[str, TokenKind] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Reference:
+    """What the tag of a library link stands for: a tracked link, by its position, or an address.
+
+    `written` is the library's target; `target` the same once analytics tags are added (D9).
+    """
+
+    position: int | None
+    target: Parts
+    written: Parts
+
+
+@dataclass(frozen=True, slots=True)
 class Filling:
     """What is known when a message is compiled.
 
     `public_url` has no slash at its end. `values` are the mailing's own, as parts, since a subject may have a
     recipient's merge tags in it. `sender_contact`: the message is from this contact of the recipient, if it has one
-    that can be used (D5).
+    that can be used (D5). `library` has what tags of library links stand for, once the links of the message are known;
+    `tracked` is off in what goes to those who denied it (D43).
     """
 
     public_url: str
     values: Mapping[str, Parts]
     sender_contact: Contact | None
+    library: Mapping[str, Reference] = field(default_factory=dict)
+    tracked: bool = True
 
     def expand(self, hole: Hole) -> Parts:
         """Give what a hole stands for: literals where the mailing knows, the hole itself where the recipient does.
@@ -64,11 +79,22 @@ class Filling:
         """Give the pieces for a hole, escaped for where it lands."""
         if kind := SPECIAL_LINKS.get(hole.tag):
             return [escape(mode, self.address(kind)), Token(kind)]
+        if reference := self.library.get(hole.tag):
+            return self._reference(reference, mode)
         pieces: list[Piece] = []
         for part in self.expand(hole):
             pieces.append(escape(mode, part) if isinstance(part, str) else Value(part.tag, part.default or "", mode))
             mode = "url" if mode == "url_start" else mode
         return pieces or [escape(mode, "")]
+
+    def _reference(self, reference: Reference, mode: Mode) -> list[Piece]:
+        """Give an address as a whole: it is escaped for its place, the values in it for a URL."""
+        if self.tracked and reference.position is not None:
+            return [escape(mode, self.address("link")), Token("link", reference.position)]
+        pieces: list[Piece] = []
+        for part in reference.target if self.tracked else reference.written:
+            pieces += [escape(mode, part)] if isinstance(part, str) else self.pieces(part, "url")
+        return pieces
 
     def target(self, parts: Parts) -> Parts:
         """Fill the mailing's own values into a target, percent-encoded; the recipient's holes stay."""

@@ -6,24 +6,25 @@ escaping makes a value harmless there.
 """
 
 import html as html_entities
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 
 from app.content.encoding import escape
-from app.content.filling import Filling
+from app.content.filling import Filling, Reference
+from app.content.library import Library, ids_of, is_comment, reference_in, references
 from app.content.links import (
     LinkRules,
     TrackedLink,
     add_analytics,
-    is_tracked,
     is_web,
     link_attribute,
     read_target,
     scheme,
+    site_of,
 )
 from app.content.markup import Attribute, EndTag, Node, StartTag, Stretch, decode_attribute, scan
-from app.content.merge_tags import Hole, Parsed, Parts, Span, TagFault, spans_in, unparse
+from app.content.merge_tags import Hole, Parsed, Parts, Span, TagFault, library_link_of, spans_in, unparse
 from app.content.pieces import Edit, Mode, Piece, Pixel, Token, apply_edits
 
 SCRIPT_SCHEMES = frozenset({"javascript", "vbscript", "data"})
@@ -37,56 +38,112 @@ _IGNORED_IN_URL = "".join(map(chr, range(33)))
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link of the content: its target as `written`, and as it is once analytics tags are added."""
+    """A link of the content: its target as `written`, and as it is once analytics tags are added.
+
+    For a reference to the library, both are that link's.
+    """
 
     tag: StartTag
     attribute: Attribute
     written: Parts
     target: Parts
+    is_reference: bool
     has_analytics: bool
     tracked: TrackedLink | None
 
-    @property
-    def is_rewritten(self) -> bool:
-        """Whether the message has another address here than the content has."""
-        return self.has_analytics or self.tracked is not None
+    def is_rewritten(self, *, tracked: bool) -> bool:
+        """Tell whether the message has another address here than the content has."""
+        return self.is_reference or (tracked and (self.has_analytics or self.tracked is not None))
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """HTML that has been read: its merge tags, its nodes, its links."""
+    """HTML that has been read: its merge tags, its nodes, its links.
+
+    `tracked` are all tracked links of the message by position: those of the HTML, those that only the text part or a
+    tag outside of a link refers to, and the honeypot. `library` is what the tags of library links stand for.
+    """
 
     parsed: Parsed
     nodes: tuple[Node, ...]
     links: tuple[Link, ...]
+    tracked: tuple[TrackedLink, ...]
+    library: Mapping[str, Reference]
 
     @property
-    def tracked(self) -> tuple[TrackedLink, ...]:
-        """The tracked links by position."""
-        return tuple(link.tracked for link in self.links if link.tracked)
+    def honeypot(self) -> TrackedLink | None:
+        """The link that no person sees, if there is one."""
+        return self.tracked[-1] if self.tracked and self.tracked[-1].honeypot else None
 
 
-def read_document(parsed: Parsed, rules: LinkRules, filling: Filling) -> Document:
-    """Find tags, attributes and links, and decide which links are tracked."""
+def read_document(
+    parsed: Parsed, rules: LinkRules, filling: Filling, *, library: Library, in_text: Iterable[int]
+) -> Document:
+    """Find tags, attributes and links, and decide which links are tracked (D36).
+
+    `in_text` are the ids of the library links that the text part refers to.
+    """
     nodes = scan(parsed.filler)
     links: list[Link] = []
-    position = 0
+    numbered = _Numbered(rules, filling)
     for node in nodes:
         attribute = link_attribute(node) if isinstance(node, StartTag) else None
         if not isinstance(node, StartTag) or attribute is None:
             continue
-        written = read_target(parsed, attribute)
-        tagged = add_analytics(written, rules.analytics) if is_web(written) else written
-        target, tracked = filling.target(tagged), None
-        if is_tracked(written, rules):
-            tracked = TrackedLink(position, unparse(target), unparse(written))
-            position += 1
-        links.append(Link(node, attribute, written, target, tagged != written, tracked))
-    return Document(parsed, nodes, tuple(links))
+        read = read_target(parsed, attribute)
+        written, library_link_id = library.resolve(read), library.meant_by(read)
+        tagged = numbered.tagged(written)
+        tracked = None
+        if library.is_tracked(library_link_id) or (rules.track_all and is_web(written)):
+            tracked = numbered.add(written, library_link_id)
+        is_reference = reference_in(read) is not None
+        links.append(Link(node, attribute, written, filling.target(tagged), is_reference, tagged != written, tracked))
+    meanings = {
+        f"link.library.{link_id}": numbered.reference(link_id, library)
+        for link_id in dict.fromkeys((*ids_of(references(parsed, nodes)), *in_text))
+        if link_id in library.targets
+    }
+    numbered.add_honeypot()
+    return Document(parsed, nodes, tuple(links), tuple(numbered.links), meanings)
 
 
-def misplaced_tags(document: Document) -> list[TagFault]:
-    """Find the merge tags that stand where no value can be made harmless."""
+class _Numbered:
+    """The tracked links of a message, in the order of their positions."""
+
+    def __init__(self, rules: LinkRules, filling: Filling) -> None:
+        self.rules = rules
+        self.filling = filling
+        self.links: list[TrackedLink] = []
+        self.of_library: dict[int, TrackedLink] = {}
+
+    def tagged(self, written: Parts) -> Parts:
+        return add_analytics(written, self.rules.analytics) if is_web(written) else written
+
+    def add(self, written: Parts, library_link_id: int | None) -> TrackedLink:
+        target = unparse(self.filling.target(self.tagged(written)))
+        link = TrackedLink(len(self.links), target, unparse(written), library_link_id)
+        self.links.append(link)
+        if library_link_id is not None:
+            self.of_library.setdefault(library_link_id, link)
+        return link
+
+    def reference(self, library_link_id: int, library: Library) -> Reference:
+        """Return what a library link's tag stands for: the first link to it, or one of its own."""
+        written = library.targets[library_link_id]
+        known = self.of_library.get(library_link_id)
+        if known is None and library.is_tracked(library_link_id):
+            known = self.add(written, library_link_id)
+        return Reference(known.position if known else None, self.filling.target(self.tagged(written)), written)
+
+    def add_honeypot(self) -> None:
+        """Add a link to the front page of the first site that the message links to, where a visit does nothing."""
+        if self.rules.honeypot and self.links:
+            site = next(filter(None, (site_of(link.target) for link in self.links)), self.filling.public_url)
+            self.links.append(TrackedLink(len(self.links), f"{site}/", "", honeypot=True))
+
+
+def misplaced_tags(document: Document, library: Library) -> list[TagFault]:
+    """Find the merge tags that stand where no value can be made harmless, and those that name no library link."""
     faults: list[TagFault] = []
     if document.parsed.spans:
         for node in document.nodes:
@@ -95,6 +152,8 @@ def misplaced_tags(document: Document) -> list[TagFault]:
                 if reason and isinstance(span.content, Hole):
                     written = document.parsed.text[span.start : span.end]
                     faults.append(TagFault(document.parsed.where, span.line, span.column, written[:80], reason))
+                elif (fault := library.fault(document.parsed, span)) and not is_comment(node):
+                    faults.append(fault)
     return faults
 
 
@@ -110,8 +169,13 @@ def _forbidden(parsed: Parsed, node: Node, span: Span) -> str | None:
         return f"a merge tag cannot stand in the attribute {attribute.name}"
     if node.name == "meta" and node.attribute("http-equiv"):
         return "a merge tag cannot stand in a meta element with http-equiv"
-    if attribute.name in URL_ATTRIBUTES and scheme(read_target(parsed, attribute)) in SCRIPT_SCHEMES:
+    target = read_target(parsed, attribute)
+    if attribute.name in URL_ATTRIBUTES and scheme(target) in SCRIPT_SCHEMES:
         return "a merge tag cannot stand in an address that runs as a script"
+    if isinstance(span.content, Hole) and library_link_of(span.content.tag) is not None:
+        is_link = attribute.name == "href" and (node.name in ("a", "area") or node.conditional)
+        if not is_link or reference_in(target) is None:
+            return "a link of the library can only be the whole href of a link, alone, or stand in text"
     return None
 
 
@@ -126,17 +190,23 @@ def html_pieces(document: Document, filling: Filling, *, tracked: bool, pixel: b
     `pixel` leaves a place for the open pixel before the end of the body.
     """
     edits = list(_edits(document, filling, tracked=tracked))
+    at_end: list[Piece] = []
+    if tracked and document.honeypot:
+        at_end += _honeypot(document.honeypot, filling)
     if pixel:
+        at_end.append(Pixel())
+    if at_end:
         end = _end_of_body(document)
-        edits.append(Edit(end, end, [Pixel()]))
+        edits.append(Edit(end, end, at_end))
     return apply_edits(document.parsed.text, sorted(edits, key=attrgetter("start", "end")))
 
 
 def _edits(document: Document, filling: Filling, *, tracked: bool) -> Iterator[Edit]:
     parsed = document.parsed
-    rewritten = {link.attribute.start: link for link in document.links if link.is_rewritten} if tracked else {}
+    rewritten = {link.attribute.start: link for link in document.links if link.is_rewritten(tracked=tracked)}
     for link in rewritten.values():
-        yield Edit(link.attribute.start, link.attribute.end, _quoted(link.attribute, _address(link, filling)))
+        address = _address(link, filling, tracked=tracked)
+        yield Edit(link.attribute.start, link.attribute.end, _quoted(link.attribute, address))
     for node in document.nodes if parsed.spans else ():
         if isinstance(node, StartTag):
             for attribute in node.attributes:
@@ -146,6 +216,8 @@ def _edits(document: Document, filling: Filling, *, tracked: bool) -> Iterator[E
         else:
             mode: Mode = "html" if isinstance(node, Stretch) and node.kind == "text" else "comment"
             for span in spans_in(parsed, node.start, node.end):
+                if is_comment(node) and isinstance(span.content, Hole) and library_link_of(span.content.tag):
+                    continue  # nobody could click it but a program
                 yield Edit(span.start, span.end, content_pieces(span, "comment" if node.conditional else mode, filling))
 
 
@@ -162,10 +234,16 @@ def target_pieces(parts: Parts, filling: Filling) -> list[Piece]:
     return pieces
 
 
-def _address(link: Link, filling: Filling) -> list[Piece]:
-    if link.tracked:
+def _honeypot(link: TrackedLink, filling: Filling) -> list[Piece]:
+    """Give a link without anything to see, hear, click or reach by keyboard: programs alone find its address (D45)."""
+    before = f'<a href="{escape("html", filling.address("link"))}'
+    return [before, Token("link", link.position), '" aria-hidden="true" tabindex="-1" style="display:none"></a>']
+
+
+def _address(link: Link, filling: Filling, *, tracked: bool) -> list[Piece]:
+    if tracked and link.tracked:
         return [escape("html", filling.address("link")), Token("link", link.tracked.position)]
-    pieces = target_pieces(link.target, filling)
+    pieces = target_pieces(link.target if tracked else link.written, filling)
     return [html_entities.escape(piece) if isinstance(piece, str) else piece for piece in pieces]
 
 
@@ -183,6 +261,8 @@ def _attribute_pieces(parsed: Parsed, attribute: Attribute, filling: Filling, *,
         before = parsed.text[attribute.start : span.start]
         at_start = not decode_attribute(before).strip(_IGNORED_IN_URL)
         mode: Mode = ("url_start" if at_start else "url") if is_url else text_mode
+        if isinstance(span.content, Hole) and library_link_of(span.content.tag):
+            mode = text_mode  # an address that is made here needs no check, and no encoding but the attribute's
         pieces += _literal(parsed.text[position : span.start], attribute), *content_pieces(span, mode, filling)
         position = span.end
     return _quoted(attribute, [*pieces, _literal(parsed.text[position : attribute.end], attribute)])

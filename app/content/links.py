@@ -6,18 +6,21 @@ character as written. Merge tags in it stay, in their canonical form, and are fi
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote
 
 from app.content.encoding import escape
 from app.content.markup import Attribute, StartTag, decode_attribute
-from app.content.merge_tags import Hole, Parsed, Parts, between, is_empty, joined, parse_stored, unparse
+from app.content.merge_tags import Hole, Parsed, Parts, between, is_empty, joined, parse_stored
 
 ANALYTICS_MEDIUM = "email"  # fixed (D9)
 
 _WEB = re.compile(r"https?://[^\s/?#]", re.IGNORECASE)
+_TEXT_URL = re.compile(r"https?://[^\s<>\"]+", re.IGNORECASE)
+_URL_TAIL = ".,;:!?'*_)]}"
+_SITE = re.compile(r"(https?://[^\s/?#]+)", re.IGNORECASE)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
 _REMOVED = re.compile(r"[\t\r\n]")
 _STRIPPED = "".join(map(chr, range(33)))  # C0 controls and space
@@ -27,25 +30,28 @@ _STRIPPED = "".join(map(chr, range(33)))  # C0 controls and space
 class TrackedLink:
     """One tracked link of a message; each place a target is linked from is a link of its own.
 
-    `target` is where a click leads: a template, analytics tags included. `written` is the target as the content has it.
+    `target` is where a click leads: a template, analytics tags included. `written` is the target as the content, or the
+    link of the library that it refers to, has it. A `honeypot` is no place in the content, and no person sees it (D45).
     """
 
     position: int
     target: str
     written: str
+    library_link_id: int | None = None
+    honeypot: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class LinkRules:
-    """What is tracked and tagged (D9, D36).
+    """What is tracked and tagged (D9, D36): with `track_all` all links to the web, else only those of the library.
 
-    `library_targets` are targets of library links, as `TrackedLink.written` has them: tracked even without `track_all`.
+    With `honeypot`, a message that has tracked links gets one more that no person can see (D45).
     """
 
     track_all: bool
-    library_targets: frozenset[str]
     utm_source: str | None
     utm_campaign: str | None
+    honeypot: bool = False
 
     @property
     def analytics(self) -> dict[str, str]:
@@ -95,9 +101,17 @@ def is_web(parts: Parts) -> bool:
     return scheme(parts) in ("http", "https") and _WEB.match(shape(parts)) is not None
 
 
-def is_tracked(parts: Parts, rules: LinkRules) -> bool:
-    """Tell whether a link with this target, as written, is tracked (D36)."""
-    return is_web(parts) and (rules.track_all or unparse(parts) in rules.library_targets)
+def urls_in(parsed: Parsed) -> Iterator[tuple[int, int, Parts]]:
+    """Yield start, end and target of each URL in a plain text; what ends a sentence is not taken for the URL's."""
+    for match in _TEXT_URL.finditer(parsed.filler):
+        start, end = match.start(), match.start() + len(match[0].rstrip(_URL_TAIL))
+        yield start, end, between(parsed, start, end)
+
+
+def site_of(target: str) -> str | None:
+    """Return scheme and host of a target as it is stored; None where a merge tag has a part in them."""
+    found = _SITE.match(target)
+    return found[1] if found and "[[" not in found[1] else None
 
 
 def add_analytics(parts: Parts, parameters: Mapping[str, str]) -> Parts:

@@ -89,11 +89,12 @@ CATALOGUE: tuple[Tag, ...] = (
             "view_in_browser": "Address of the message as a web page",
             "unsubscribe": "Address that unsubscribes from this type of mailing",
             "manage_subscriptions": "Address of the page for all subscription types",
+            "library.<id>": "Address of a link in the library: the whole address of a link, or in text",
         },
     ),
 )
 
-KNOWN_TAGS: frozenset[str] = frozenset(tag.name for tag in CATALOGUE if not tag.name.endswith("<field>"))
+KNOWN_TAGS: frozenset[str] = frozenset(tag.name for tag in CATALOGUE if not tag.name.endswith(">"))
 
 Contact = Literal["our_contact", "support_contact"]
 
@@ -103,6 +104,8 @@ in content, but subjects and targets are stored with them."""
 
 _STORED_TAGS = KNOWN_TAGS | CONTACT_TAGS
 _FAMILIES = tuple(tag.name.removesuffix("<field>") for tag in CATALOGUE if tag.name.endswith("<field>"))
+_LIBRARY = "link.library."
+_LIBRARY_LINK = re.compile(r"link\.library\.([1-9][0-9]{0,17})")  # so many digits are never over 2^63
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +175,7 @@ class TagFault:
     column: int
     written: str
     message: str
+    code: Literal["bad_merge_tag", "unknown_library_link"] = "bad_merge_tag"
 
 
 class MergeTagError(ValueError):
@@ -255,6 +259,8 @@ def parse_leniently(
         position = match.end()
         name = match["name"]
         problem = _unknown(name, extra_tags) if name and name not in known else None
+        if problem is None and match["default"] is not None and name.startswith(_LIBRARY):
+            problem = f"a link of the library always has its target, so it takes no default: write [[{name}]]"
         if problem:
             faults.append(TagFault(where, line, column, match[0][:80], problem))
         spans.append(Span(start, match.end(), line, column, _content(match, html=html)))
@@ -295,6 +301,9 @@ def _malformed(text: str, start: int) -> tuple[str, str]:
 
 
 def _unknown(name: str, extra_tags: Collection[str] | None) -> str | None:
+    if name.startswith(_LIBRARY):
+        known = _LIBRARY_LINK.fullmatch(name)
+        return None if known else "a link of the library is named by its id, as in [[link.library.12]]"
     family = next((family for family in _FAMILIES if name.startswith(family) and len(name) > len(family)), None)
     if family and (extra_tags is None or name in extra_tags):
         return None
@@ -359,6 +368,12 @@ def _written(hole: Hole) -> str:
 def is_empty(value: str | None) -> bool:
     """Tell whether a value counts as missing, so that the default is used."""
     return not value or value.isspace()
+
+
+def library_link_of(tag: str) -> int | None:
+    """Return the id of the library link that a tag stands for, or None: it is another tag."""
+    found = _LIBRARY_LINK.fullmatch(tag)
+    return int(found[1]) if found else None
 
 
 def group_of(tag: str) -> str:

@@ -7,9 +7,13 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app.contacts.extra_fields import merge_tags
 from app.content import queries
 from app.content.errors import InvalidContent, TemplateNotFound
-from app.content.merge_tags import MergeTagError, parse
+from app.content.library import Library, ids_of, references
+from app.content.library_queries import hold_links
+from app.content.markup import scan
+from app.content.merge_tags import Parsed, Span, TagFault, parse_leniently
 from app.content.mjml import MjmlError, compile_mjml
 from app.content.models import Template
+from app.content.script_links import ScriptLink, script_links
 from app.folders.models import FolderKind
 from app.folders.service import check_folder
 from app.platform.clock import now
@@ -46,26 +50,32 @@ def _placed(message: str, line: int | None, column: int | None) -> str:
 async def check_content(
     session: AsyncSession, *, subject: str, html: str = "", mjml: str | None = None, text: str | None = None
 ) -> None:
-    """Raise InvalidContent with line and column of every unknown or broken merge tag (D11).
+    """Raise InvalidContent with line and column of every unknown or broken merge tag (D11), and of script links.
 
     Those of MJML are placed in it, not in what it compiled to. Tags of extra fields are known when the field is
-    declared.
+    declared, those of library links when the link exists; it cannot be deleted until the commit.
     """
     body = ("html", html) if mjml is None else ("mjml", mjml)
     texts = (("subject", subject), body, ("text", text or ""))
     named = any(_EXTRA in content for _, content in texts)
     extra_tags = (await merge_tags(session)).keys() if named else ()
     found: list[InvalidField] = []
+    references_made: list[tuple[Parsed, Span]] = []
     for where, content in texts:
-        try:
-            parse(content, where=where, html=where in ("html", "mjml"), extra_tags=extra_tags)
-        except MergeTagError as error:
-            found.extend(
-                InvalidField(pointer=f"#/{where}", detail=_placed(fault.message, fault.line, fault.column))
-                for fault in error.faults
-            )
+        is_html = where in ("html", "mjml")
+        parsed, faults = parse_leniently(content, where=where, html=is_html, extra_tags=extra_tags)
+        nodes = scan(parsed.filler) if is_html else None
+        found += (_fault(where, fault) for fault in (*faults, *(script_links(parsed, nodes) if nodes else ())))
+        references_made += ((parsed, span) for span in references(parsed, nodes))
+    library = Library(dict.fromkeys(await hold_links(session, ids=ids_of(span for _, span in references_made)), ()))
+    unknown = (library.fault(parsed, span) for parsed, span in references_made)
+    found += (_fault(fault.where, fault) for fault in unknown if fault)
     if found:
-        raise InvalidContent(f"{len(found)} merge tag(s) are wrong.", errors=found[:MAX_REPORTED])
+        raise InvalidContent(f"{len(found)} thing(s) in the content are wrong.", errors=found[:MAX_REPORTED])
+
+
+def _fault(where: str, fault: TagFault | ScriptLink) -> InvalidField:
+    return InvalidField(pointer=f"#/{where}", detail=_placed(fault.message, fault.line, fault.column))
 
 
 async def create_template(session: AsyncSession, *, fields: dict[str, Any]) -> Template:

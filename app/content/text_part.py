@@ -7,6 +7,7 @@ link's address.
 """
 
 import re
+from collections.abc import Iterator
 from operator import attrgetter
 
 import inscriptis
@@ -16,13 +17,12 @@ from inscriptis.model.config import ParserConfig
 from app.content.encoding import clean
 from app.content.filling import Filling
 from app.content.html_part import Document, Link, content_pieces, target_pieces
-from app.content.links import scheme
+from app.content.library import Library, ids_of, references
+from app.content.links import scheme, urls_in
 from app.content.markup import EndTag, StartTag, Stretch, decode_attribute
-from app.content.merge_tags import Hole, Parsed, between, spans_in, unparse
+from app.content.merge_tags import Hole, Parsed, TagFault, spans_in, unparse
 from app.content.pieces import Edit, Piece, Token, apply_edits
 
-_URL = re.compile(r"https?://[^\s<>\"]+", re.IGNORECASE)
-_URL_TAIL = ".,;:!?'*_)]}"
 _AS_BLOCKS = frozenset({"table", "thead", "tbody", "tfoot", "tr", "td", "th", "caption", "center"})
 _LEFT_OUT = frozenset({"html", "head", "body", "meta", "link", "base", "area", "img", "script", "style"})
 # A preheader, which only the list of messages shows, is hidden in one of these ways.
@@ -34,16 +34,33 @@ _LINE_ENDS = re.compile(r"[^\S\n]+$", re.MULTILINE)
 _LINE_STARTS = re.compile(r"^[^\S\n]+(?![*\d\s])", re.MULTILINE)
 
 
+def library_links_in(parsed: Parsed, library: Library) -> list[int]:
+    """Return the ids of the library links that a written text refers to, by their tags or by their very targets."""
+    meant = (library.meant_by(target) for _, _, target in urls_in(parsed))
+    return sorted({*ids_of(references(parsed)), *(link_id for link_id in meant if link_id is not None)})
+
+
+def faults_in(parsed: Parsed, library: Library) -> Iterator[TagFault]:
+    """Yield what is wrong with the tags of library links in a written text."""
+    in_urls = {span.start for start, end, _ in urls_in(parsed) for span in spans_in(parsed, start, end)}
+    for span in references(parsed):
+        if span.start in in_urls:
+            reason = "a link of the library is a whole address; it cannot stand in another one"
+            written = parsed.text[span.start : span.end][:80]
+            yield TagFault(parsed.where, span.line, span.column, written, reason)
+        elif fault := library.fault(parsed, span):
+            yield fault
+
+
 def written_pieces(parsed: Parsed, document: Document, filling: Filling, *, tracked: bool) -> list[Piece]:
     """Give a written text part as pieces; values inside a URL are percent-encoded."""
     link_to = {link.written: link.position for link in reversed(document.tracked)} if tracked else {}
     edits: list[Edit] = []
     in_urls: set[int] = set()
-    for match in _URL.finditer(parsed.filler):
-        start, end = match.start(), match.start() + len(match[0].rstrip(_URL_TAIL))
+    for start, end, target in urls_in(parsed):
         spans = spans_in(parsed, start, end)
         in_urls.update(span.start for span in spans)
-        position = link_to.get(unparse(between(parsed, start, end)))
+        position = link_to.get(unparse(target))
         if position is None:
             edits += (Edit(span.start, span.end, content_pieces(span, "url", filling)) for span in spans)
         else:

@@ -5,12 +5,13 @@ from typing import Any
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.contacts.extra_fields import merge_tags
+from app.content.library import target_key
 from app.folders.models import FolderKind
 from app.folders.service import check_folder
 from app.links import queries
 from app.links.errors import InvalidTarget, LibraryLinkInUse, LibraryLinkNotFound
 from app.links.models import LibraryLink
-from app.links.targets import TargetError, key_of, read_library_target
+from app.links.targets import TargetError, read_library_target
 from app.platform.clock import now
 from app.platform.errors import InvalidField
 
@@ -81,6 +82,6 @@ async def _key(session: AsyncSession, target: str) -> str:
     """Return what a target is found by; raises InvalidTarget."""
     extra_tags = (await merge_tags(session)).keys() if ".extra." in target else ()
     try:
-        return key_of(read_library_target(target, extra_tags=extra_tags))
+        return target_key(read_library_target(target, extra_tags=extra_tags))
     except TargetError as error:
         raise InvalidTarget(str(error), errors=[InvalidField(pointer="#/target", detail=str(error))]) from error

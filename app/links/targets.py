@@ -4,14 +4,13 @@ Schemes are on a list, since what a scheme can do is for the reader's programs t
 scripts, `file:` and `ms-msdt:` reach into the reader's machine, and the next one is not invented yet.
 """
 
-import hashlib
 import re
 import unicodedata
 from collections.abc import Collection
 
 from app.content.address_checks import link_fault
 from app.content.links import is_web, scheme
-from app.content.merge_tags import Hole, MergeTagError, Parts, parse, unparse
+from app.content.merge_tags import Hole, MergeTagError, Parts, parse
 
 TRACKED_SCHEMES = ("http", "https")
 UNTRACKED_SCHEMES = (
@@ -72,11 +71,6 @@ def _check_scheme(parts: Parts) -> None:
 def _is_hidden(character: str) -> bool:
     """Tell whether readers do not see a character: programs leave some of these out before they read a scheme."""
     return character.isspace() or unicodedata.category(character) in ("Cc", "Cf", "Cs")
-
-
-def key_of(parts: Parts) -> str:
-    """Return what targets are found by: equal for those that differ only in how their merge tags are written."""
-    return hashlib.md5(unparse(parts).encode(), usedforsecurity=False).hexdigest()
 
 
 def can_be_tracked(parts: Parts) -> bool:

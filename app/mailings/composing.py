@@ -12,6 +12,8 @@ from app.content.attached import Attachment
 from app.content.compiled import CompiledMessage, preview
 from app.content.compiler import MessageSource, compile_message
 from app.content.headers import HeaderError, UnsendableAddressError, UnsendableError
+from app.content.library import wanted
+from app.content.library_queries import read_library
 from app.content.merge_tags import MergeTagError
 from app.delivery.attached import make_tail
 from app.delivery.merge_data import BY_ID, select_recipients
@@ -66,6 +68,8 @@ async def source_of(
         unsubscribe_email=settings.unsubscribe_email,
         track_opens=mailing.track_opens,
         track_all_links=mailing.track_all_links,
+        honeypot=mailing.honeypot_link,
+        library=await read_library(session, wanted=wanted(mailing.html, mailing.text)),
         utm_source=mailing.utm_source,
         utm_campaign=mailing.utm_campaign,
         values={
@@ -126,8 +130,12 @@ async def compile_mailing(
     """Compile a mailing and register its tracked links; returns the message and the links' ids by position."""
     source = await source_of(session, mailing=mailing, composer=composer, test=test)
     compiled = compile_source(source, public_url=composer.settings.public_url)
-    targets = [link.target for link in compiled.links]
-    return compiled, await register_links(session, mailing_id=mailing.id, targets=targets, frozen=frozen)
+    ids = await register_links(
+        session, mailing_id=mailing.id, targets=[link.target for link in compiled.links],
+        library_link_ids=[link.library_link_id for link in compiled.links],
+        honeypots=[link.honeypot for link in compiled.links], frozen=frozen,
+    )  # fmt: skip
+    return compiled, ids
 
 
 async def _plan(session: AsyncSession, *, mailing: Mailing, composer: Composer, test: bool = False) -> Plan:

@@ -90,6 +90,7 @@ class Mailing(Row, table=True):
     text: str | None = None
     track_opens: bool = Field(default=True, sa_column_kwargs={"server_default": sa.true()})
     track_all_links: bool = Field(default=True, sa_column_kwargs={"server_default": sa.true()})
+    honeypot_link: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
     utm_source: str | None = None
     utm_campaign: str | None = None
     override_consent: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})

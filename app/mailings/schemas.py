@@ -77,7 +77,17 @@ class Setup(BaseModel):
         default=None, description="At most so many messages of it in any hour, by all workers together; null: any"
     )
     track_opens: bool = True
-    track_all_links: bool = True
+    track_all_links: bool = Field(
+        default=True,
+        description="Links to the web that are not in the library are tracked, too; those in it always are",
+    )
+    honeypot_link: bool = Field(
+        default=False,
+        description=(
+            "Adds a link that no person can see or reach to messages with tracked links: who follows it is a machine. "
+            "Some spam filters think little of hidden links (D45)"
+        ),
+    )
     utm_source: Utm | None = None
     utm_campaign: Utm | None = None
     override_consent: bool = Field(
@@ -194,6 +204,7 @@ class MailingOut(BaseModel):
     template_id: int | None
     track_opens: bool
     track_all_links: bool
+    honeypot_link: bool
     utm_source: str | None
     utm_campaign: str | None
     override_consent: bool

@@ -167,25 +167,44 @@ async def links_beside(session: AsyncSession, *, link_id: int) -> Sequence[tuple
 
 _REGISTER = text("""
     -- The ids of a mailing's links in the order of their positions. The same target at the same position is the same
-    -- link, found by link_target_idx; another target there is another link: links never change (D41).
+    -- link, found by link_target_idx; another target there is another link: links never change (D41). Only a draft's
+    -- may become one of the library's, or none. A library link that is deleted this very moment is none.
     WITH given AS (
-        SELECT position - 1 AS position, target
-        FROM unnest(cast(:targets AS text[])) WITH ORDINALITY AS t (target, position)
+        SELECT position - 1 AS position, target, honeypot,
+               (SELECT id FROM library_link WHERE id = t.library_link_id FOR KEY SHARE) AS library_link_id
+        FROM unnest(:targets, :library_link_ids, :honeypots)
+            WITH ORDINALITY AS t (target, library_link_id, honeypot, position)
     )
-    INSERT INTO link AS l (mailing_id, position, target, frozen)
-    SELECT :mailing_id, position, target, :frozen FROM given ORDER BY position
-    ON CONFLICT (mailing_id, position, md5(target)) DO UPDATE SET frozen = l.frozen OR excluded.frozen
+    INSERT INTO link AS l (mailing_id, position, target, frozen, library_link_id, honeypot)
+    SELECT :mailing_id, position, target, :frozen, library_link_id, honeypot FROM given ORDER BY position
+    ON CONFLICT (mailing_id, position, md5(target)) DO UPDATE SET
+        frozen = l.frozen OR excluded.frozen,
+        library_link_id = CASE WHEN l.frozen THEN l.library_link_id ELSE excluded.library_link_id END,
+        honeypot = CASE WHEN l.frozen THEN l.honeypot ELSE excluded.honeypot END
     RETURNING id, position
 """).bindparams(
     sa.bindparam("targets", type_=sa.ARRAY(sa.Text)),
+    sa.bindparam("library_link_ids", type_=sa.ARRAY(sa.BigInteger)),
+    sa.bindparam("honeypots", type_=sa.ARRAY(sa.Boolean)),
     sa.bindparam("mailing_id", type_=sa.BigInteger),
     sa.bindparam("frozen", type_=sa.Boolean),
 )
 
 
-async def register(session: AsyncSession, *, mailing_id: int, targets: Sequence[str], frozen: bool) -> list[int]:
+async def register(
+    session: AsyncSession,
+    *,
+    mailing_id: int,
+    targets: Sequence[str],
+    library_link_ids: Sequence[int | None],
+    honeypots: Sequence[bool],
+    frozen: bool,
+) -> list[int]:
     """Add links at positions 0, 1, … where they are not known yet; return their ids in that order."""
-    params = {"mailing_id": mailing_id, "targets": list(targets), "frozen": frozen}
+    params = {
+        "mailing_id": mailing_id, "targets": list(targets), "library_link_ids": list(library_link_ids),
+        "honeypots": list(honeypots), "frozen": frozen,
+    }  # fmt: skip
     rows: Any = await run(session, _REGISTER, **params)
     return [row.id for row in sorted(rows, key=lambda row: row.position)]
 
@@ -213,7 +232,8 @@ _CLICKS = text("""
     -- A page of a mailing's links with their clicks: link_target_idx and the tally's primary key. Once it is frozen,
     -- only those that were sent.
     -- The tally is by the hour, so the sum is over hours, never over events.
-    SELECT l.id, l.position, l.target, coalesce(t.human, 0) AS human, coalesce(t.machine, 0) AS machine
+    SELECT l.id, l.position, l.target, l.library_link_id, l.honeypot,
+           coalesce(t.human, 0) AS human, coalesce(t.machine, 0) AS machine
     FROM link AS l
     LEFT JOIN LATERAL (
         SELECT sum(events) FILTER (WHERE verdict = 'human') AS human,

@@ -16,7 +16,10 @@ routes = router(tag="tracking")
 def show(row: Any) -> MailingLinkOut:
     """Return a link as the API shows it."""
     clicks = ClicksOut(human=row.human, machine=row.machine)
-    return MailingLinkOut(id=row.id, position=row.position, target=row.target, clicks=clicks)
+    return MailingLinkOut(
+        id=row.id, position=row.position, target=row.target, library_link_id=row.library_link_id,
+        honeypot=row.honeypot, clicks=clicks,
+    )  # fmt: skip
 
 
 @routes.get(

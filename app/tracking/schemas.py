@@ -16,4 +16,6 @@ class MailingLinkOut(BaseModel):
     id: int
     position: int = Field(description="Where it stands in the message: 0 is the first tracked link")
     target: str = Field(description="Where it leads, as stored; it may hold merge tags")
+    library_link_id: int | None = Field(description="The link of the library that it is one to; null: none, or deleted")
+    honeypot: bool = Field(description="No person can see it: who follows it is a machine (D45)")
     clicks: ClicksOut

@@ -229,7 +229,7 @@ def test_only_web_links_are_tracked():
 
 def test_without_track_all_links_only_library_links_are_tracked():
     html = "<a href='https://a.example/?x&amp;y'>a</a><a href=https://b.example>b</a>"
-    message = compiled(html, track_all_links=False, library_targets=frozenset({"https://a.example/?x&y"}))
+    message = compiled(html, track_all_links=False, library={3: "https://a.example/?x&y"})
     assert [link.written for link in message.links] == ["https://a.example/?x&y"]
     assert hrefs(preview(message, recipient(message)).html)[1] == "https://b.example"
 

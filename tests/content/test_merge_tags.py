@@ -93,7 +93,7 @@ def test_extra_fields_are_checked_where_they_are_known():
 
 def test_every_tag_of_the_catalogue_can_be_used():
     for tag in CATALOGUE:
-        name = tag.name.replace("<field>", "colour")
+        name = tag.name.replace("<field>", "colour").replace("<id>", "12")
         assert parse(f"[[{name}]]", where="html").parts == (Hole(name),)
 
 
