@@ -1,11 +1,7 @@
 """Webhooks: made, changed, tested; and delivering to them (D77)."""
 
-import json
 import secrets
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC
 from ipaddress import ip_address
 from typing import Any
 
@@ -17,9 +13,10 @@ from app.platform.settings import Settings
 from app.platform.tokens import TokenKey
 from app.webhooks import queries, webhook_queries
 from app.webhooks.errors import DeliveryNotFound, InvalidUrl, WebhookDisabled, WebhookNotFound
+from app.webhooks.messages import Message, signed, written
 from app.webhooks.models import DeliveryState, Webhook, WebhookDelivery
 from app.webhooks.posting import Answer, is_public
-from app.webhooks.signing import SALT_OCTETS, secret_of, sign
+from app.webhooks.signing import SALT_OCTETS, secret_of
 
 # The specification's schedule, in seconds: ten tries over three days. The first is at once.
 WAITS = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
@@ -128,29 +125,14 @@ async def replay(session: AsyncSession, *, webhook_id: int, delivery_id: int) ->
     return delivery
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A signed event, ready to be posted."""
-
-    body: bytes
-    headers: dict[str, str]
-
-
 def message_of(row: Any, *, secret: str) -> Message:
     """Return what is posted for a row of `webhook_queries.claim`. Its id is the same in every try, its time is not."""
     if row.seq is None:
         message_id, kind, occurred_at, data = f"test_{row.id}", "webhook.test", row.created_at, {}
     else:
         message_id, kind, occurred_at, data = f"evt_{row.seq}", row.type, row.occurred_at, row.data
-    moment = occurred_at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    body = json.dumps({"id": row.seq, "type": kind, "timestamp": moment, "data": data}, ensure_ascii=False).encode()
-    timestamp = int(time.time())
-    headers = {
-        "content-type": "application/json", "user-agent": "Budstikke-Webhooks/1", "webhook-id": message_id,
-        "webhook-timestamp": str(timestamp),
-        "webhook-signature": sign(secret, message_id=message_id, timestamp=timestamp, body=body),
-    }  # fmt: skip
-    return Message(body, headers)
+    content = {"id": row.seq, "type": kind, "timestamp": written(occurred_at), "data": data}
+    return signed(content, message_id=message_id, secret=secret)
 
 
 async def store_answer(
