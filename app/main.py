@@ -10,6 +10,10 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import tables
+from app.actions.collected_routes import routes as collected_routes
+from app.actions.routes import routes as link_action_routes
+from app.actions.run_routes import routes as action_run_routes
+from app.actions.script_routes import routes as script_routes
 from app.audience.blocked_routes import routes as blocked_holder_routes
 from app.audience.import_routes import routes as import_routes
 from app.audience.member_routes import routes as member_routes
@@ -97,6 +101,10 @@ ROUTERS = (
     export_routes,
     recipient_routes,
     tracking_routes,
+    link_action_routes,
+    action_run_routes,
+    script_routes,
+    collected_routes,
     bounces_routes,
     account_routes,
     pace_routes,

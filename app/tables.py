@@ -1,5 +1,6 @@
 """Every table of the service, so that migrations and the process that starts know them all."""
 
+from app.actions import models as actions
 from app.audience import models as audience
 from app.bounces import models as bounces
 from app.consent import models as consent
@@ -19,7 +20,7 @@ from app.tracking import models as tracking
 from app.webhooks import models as webhooks
 
 __all__ = [
-    "accounts", "audience", "audit", "auth", "bounces", "consent", "contacts", "content", "delivery", "domains",
-    "files", "folders", "idempotency", "links", "mailings", "operations", "outbox", "paces", "privacy", "recipients",
-    "tracking", "webhooks",
+    "accounts", "actions", "audience", "audit", "auth", "bounces", "consent", "contacts", "content", "delivery",
+    "domains", "files", "folders", "idempotency", "links", "mailings", "operations", "outbox", "paces", "privacy",
+    "recipients", "tracking", "webhooks",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "app").rglob("*.py")) + sorted((ROOT / "workers").rglob("*.py"))
 SLICES = {
-    "audience", "bounces", "consent", "contacts", "content", "delivery", "domains", "folders", "letterhead",
+    "actions", "audience", "bounces", "consent", "contacts", "content", "delivery", "domains", "folders", "letterhead",
     "links", "mailings", "pages", "privacy", "recipients", "statistics", "tracking", "webhooks",
 }  # fmt: skip
 LOOSE_NAMES = {"utils", "helpers", "common", "base", "manager", "misc"}

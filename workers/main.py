@@ -22,6 +22,7 @@ from app.platform.telemetry import log, set_up_logging
 from app.platform.tokens import TokenKey
 from workers.context import Context, JobFunction, run_job
 from workers.jobs import (
+    actions,
     bounces,
     consents,
     domains,
@@ -60,6 +61,8 @@ JOBS: dict[str, JobFunction] = {
     Job.ERASURE_SEARCH: erasing.search_uploads,
     Job.EXTRA_FIELD_DROP: extra_fields.drop_extra_field,
     Job.DOMAIN_CHECK: domains.check_domain,
+    Job.ACTION_PERFORM: actions.perform_actions,
+    Job.ACTION_CALL: actions.call_scripts,
 }
 
 __all__ = ["JOBS", "run_worker", "tables"]

@@ -24,6 +24,7 @@ from app.recipients.export_queries import forget_exports
 from app.webhooks.queries import forget_events
 from app.webhooks.webhook_queries import forget_old
 from workers.context import Context
+from workers.jobs.actions import plan_actions
 from workers.jobs.webhooks import plan_deliveries
 
 LOOK_SECONDS = 2.0
@@ -37,7 +38,7 @@ async def watch(context: Context) -> None:
     """Watch until cancelled; a database that is away only delays it."""
     looks = 0
     while True:
-        often = (start_due, recover_dead, move_on, tell_webhooks, check_domains)
+        often = (start_due, recover_dead, move_on, tell_webhooks, do_actions, check_domains)
         steps = often if looks % LOOKS_AN_HOUR else (*often, tidy, expire_consents)
         looks += 1
         for step in steps:
@@ -71,6 +72,12 @@ async def tell_webhooks(context: Context) -> None:
     """Make deliveries of new events, and see that what is due is delivered."""
     async with context.database.begin() as session:
         await plan_deliveries(session)
+
+
+async def do_actions(context: Context) -> None:
+    """See that link actions are done whose clicks' verdicts are clear (D39)."""
+    async with context.database.begin() as session:
+        await plan_actions(session, hold=context.settings.action_hold_seconds)
 
 
 async def check_domains(context: Context) -> None:

@@ -21,13 +21,13 @@ from pydantic_core import PydanticCustomError
 
 from app.actions.models import ActionKind, Assignment, FollowUpType, Priority
 from app.contacts.addresses import InvalidEmail, normalise_email
-from app.contacts.schemas import ExtraName, ExtraValue, Language
+from app.contacts.schemas import ExtraName, ExtraValue
 from app.contacts.texts import Name, Text
 from app.content.schemas import Key
+from app.letterhead.languages import LANGUAGES
 
 MAX_TARGET = 4000
 MAX_PAGE_TEXT = 5000
-MAX_LANGUAGES = 12
 MAX_INTERESTS = 50
 MAX_DURATION = 60 * 24 * 31  # minutes
 
@@ -67,7 +67,7 @@ class PageText(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    language: Language
+    language: Literal["en", "nb", "sv", "da", "nl", "de"] = Field(description="One that pages are written in (D49)")
     title: Name
     text: Paragraphs = Field(description="Plain text; an empty line begins a paragraph")
 
@@ -90,7 +90,7 @@ class Response(Settings):
     answers: ClassVar[bool] = True
     kind: Literal[ActionKind.RESPONSE]
     redirect_to: Target | None = Field(default=None, description="A target as a link has it; merge tags are filled")
-    pages: Annotated[list[PageText], Field(min_length=1, max_length=MAX_LANGUAGES)] | None = Field(
+    pages: Annotated[list[PageText], Field(min_length=1, max_length=len(LANGUAGES))] | None = Field(
         default=None, description="The page by language: the reader's, as the browser says, else the first"
     )
 
@@ -98,7 +98,7 @@ class Response(Settings):
     def _one_of_both(self) -> Self:
         if (self.redirect_to is None) == (self.pages is None):
             raise ValueError("Give either redirect_to or pages.")
-        languages = [page.language.lower() for page in self.pages or []]
+        languages = [page.language for page in self.pages or []]
         if len(languages) != len(set(languages)):
             raise ValueError("A language has one page; one of them comes twice.")
         return self
@@ -179,9 +179,9 @@ class FollowUpSettings(Settings):
 
     kind: Literal[ActionKind.FOLLOW_UP]
     type: FollowUpType = FollowUpType.TASK
-    description: Annotated[str, StringConstraints(min_length=1), AfterValidator(lambda text: text)] = Field(
-        max_length=2000, pattern=r"^[^\x00]*$"
-    )
+    description: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000, pattern=r"^[^\x00]*$")
+    ]
     project_id: Key | None = None
     our_contact: bool = Field(default=False, description="The owner is the person's own contact, where there is one")
     owner: User = Field(description="The owner; with `our_contact`, of persons who have no contact")

@@ -111,14 +111,12 @@ class Assignment(StrEnum):
 
 
 class Collected(Row):
-    """What follow-ups and requests share: where they come from, whom they are about, and whether the CRM has them."""
+    """What follow-ups and requests share: where they come from, whose they are, and whether the CRM has them."""
 
     run_id: int = Field(sa_type=sa.BigInteger, unique=True, description="the run that made it, once")
     library_link_id: int = Field(sa_type=sa.BigInteger)
     mailing_id: int = Field(sa_type=sa.BigInteger)
     recipient_id: int = Field(sa_type=sa.BigInteger)
-    person_id: int | None = reference("person.id", on_delete="SET NULL", nullable=True)
-    company_id: int | None = reference("company.id", on_delete="SET NULL", nullable=True)
     owner_name: str | None = None
     owner_email: str | None = None
     taken_over_at: datetime | None = moment(nullable=True)
@@ -134,6 +132,8 @@ class FollowUp(Collected, table=True):
         sa.Index("follow_up_mailing_idx", "mailing_id", "id"),
     )
 
+    person_id: int | None = reference("person.id", on_delete="SET NULL", nullable=True)
+    company_id: int | None = reference("company.id", on_delete="SET NULL", nullable=True)
     type: FollowUpType = choice(FollowUpType, name="type")
     description: str
     project_id: int | None = reference("project.id", on_delete="SET NULL", nullable=True)
@@ -149,6 +149,8 @@ class ServiceRequest(Collected, table=True):
         sa.Index("request_mailing_idx", "mailing_id", "id"),
     )
 
+    person_id: int | None = reference("person.id", on_delete="SET NULL", nullable=True)
+    company_id: int | None = reference("company.id", on_delete="SET NULL", nullable=True)
     title: str
     priority: Priority = choice(Priority, name="priority")
     category: str | None = None

@@ -15,22 +15,22 @@ class Outcome:
 
 
 def done(detail: str) -> Outcome:
-    """It is done."""
+    """Return that it is done."""
     return Outcome(RunState.DONE, detail)
 
 
 def failed(detail: str) -> Outcome:
-    """It cannot be done as things are; somebody mends them and repeats it."""
+    """Return that it cannot be done as things are; somebody mends them and repeats it."""
     return Outcome(RunState.FAILED, detail)
 
 
 def skipped(detail: str) -> Outcome:
-    """There is nobody, or nothing, to do it for."""
+    """Return that there is nobody, or nothing, to do it for."""
     return Outcome(RunState.SKIPPED, detail)
 
 
 def again(detail: str, *, attempt: int, waits: tuple[int, ...]) -> Outcome:
-    """It failed for now: tried again after the wait of this attempt (1 is the first), or given up after the last."""
+    """Return that it failed for now: tried again after the wait of this attempt, from 1 on, or given up."""
     if attempt > len(waits):
         return Outcome(RunState.FAILED, f"{detail} Given up after {attempt} tries.")
     return Outcome(RunState.WAITING, detail, waits[attempt - 1])

@@ -1,4 +1,4 @@
-"""What actions do to whom they are about, in the caller's transaction; scripts, which leave the house, are in `scripts`.
+"""What actions do to whom they are about, in the caller's transaction. Scripts, which leave the house, are elsewhere.
 
 A trigger says whom it is about (`Subject`) and where it comes from (`Origin`); nothing here knows of links or forms.
 """
@@ -142,9 +142,7 @@ async def _make_follow_up(
     return done(f"Made follow-up {made.id}.")
 
 
-async def _make_request(
-    session: AsyncSession, settings: RequestSettings, subject: Subject, origin: Origin
-) -> Outcome:
+async def _make_request(session: AsyncSession, settings: RequestSettings, subject: Subject, origin: Origin) -> Outcome:
     if subject.person_id is None and subject.company_id is None:
         return _nobody(subject)
     name = email = None

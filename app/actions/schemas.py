@@ -53,8 +53,8 @@ class RunOut(BaseModel):
     clicked_at: datetime
     state: RunState = Field(
         description=(
-            "`held` until the click's verdict is clear; `waiting` for its turn or for another try; `done`; `failed`: "
-            "mend what `detail` says and repeat it; `skipped`: nobody to do it for; `dropped`: the click was a machine's"
+            "`held` until the click's verdict is clear; `waiting` for its turn or another try; `done`; `failed`: mend "
+            "what `detail` says and repeat it; `skipped`: nobody to do it for; `dropped`: the click was a machine's"
         )
     )
     attempts: int

@@ -58,7 +58,7 @@ async def change_script(
     script = await read_script(session, script_id=script_id, lock=True)
     if "url" in fields:
         check_url(fields["url"], allow_private=settings.webhook_private_addresses)
-    script.sqlmodel_update(fields)
+    script.sqlmodel_update(dict(fields))
     script.updated_at = now()
     return await _save(session, script)
 

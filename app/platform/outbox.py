@@ -40,9 +40,14 @@ class Job(StrEnum):
     ERASURE_SEARCH = "erasure.search"
     EXTRA_FIELD_DROP = "extra_field.drop"
     DOMAIN_CHECK = "sending_domain.check"
+    ACTION_PERFORM = "action.perform"
+    ACTION_CALL = "action.call"
 
 
-EXCLUSIVE = (Job.DISPATCH_SEND, Job.DISPATCH_SEND_FEW, Job.WEBHOOK_DELIVER, Job.DOMAIN_CHECK)
+EXCLUSIVE = (
+    Job.DISPATCH_SEND, Job.DISPATCH_SEND_FEW, Job.WEBHOOK_DELIVER, Job.DOMAIN_CHECK, Job.ACTION_PERFORM,
+    Job.ACTION_CALL,
+)  # fmt: skip
 """Jobs whose dedup key holds while they run, too. For the others it ends when they begin: what happens from then on
 may be too late for them to see, so it needs a job of its own."""
 

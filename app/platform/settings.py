@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     retry_hours: int = Field(default=72, ge=1, description="temporary failures older than this are final (D32)")
     unknown_tracking_consent: bool = Field(default=True, description="track persons who never said yes or no (D43)")
     machine_seconds: float = Field(default=2.0, ge=0, description="a click this soon after delivery is a machine's")
+    action_hold_seconds: float = Field(
+        default=60.0, ge=0, le=3600, description="how long link actions wait for a click's verdict to be clear (D39)"
+    )
     webhook_private_addresses: bool = Field(
         default=False, description="webhooks may lead to private addresses, and by http"
     )

@@ -11,6 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app.content.merge_tags import CONTACT_TAGS
 from app.content.tag_columns import contact_value
 from app.platform.db import run
+from app.tracking.action_queries import ENTER_RUNS
 from app.tracking.models import Link
 from app.tracking.verdicts import (
     BURST,
@@ -147,6 +148,8 @@ BEGIN
         OR m.clicked < coalesce(r.clicked_at, 'infinity')
         OR m.machine_clicked < coalesce(r.machine_clicked_at, 'infinity')
     );
+
+    {ENTER_RUNS}
 END $$
 """
 

@@ -25,6 +25,8 @@ class EventType(StrEnum):
     ADDRESS_UNBLOCKED = "address.unblocked"
     IMPORT_FINISHED = "import.finished"
     SENDING_DOMAIN_CHANGED = "sending_domain.changed"
+    FOLLOW_UP_CREATED = "follow_up.created"
+    REQUEST_CREATED = "request.created"
     MAILING_SCHEDULED = "mailing.scheduled"
     MAILING_UNSCHEDULED = "mailing.unscheduled"
     MAILING_PREPARING = "mailing.preparing"

@@ -64,21 +64,21 @@ def _trust() -> ssl.SSLContext:
 
 
 async def post(
-    url: str, *, body: bytes, headers: Mapping[str, str], allow_private: bool, timeout: float = TIMEOUT, read: int = 0
+    url: str, *, body: bytes, headers: Mapping[str, str], allow_private: bool, within: float = TIMEOUT, read: int = 0
 ) -> Answer:
     """Send a body to a webhook and return what came of it; raises nothing that the other side can bring about.
 
-    `timeout` is for all of it, in seconds. At most `read` octets of the answer are read, for it may be endless; an
+    `within` so many seconds, all in all. At most `read` octets of the answer are read, for it may be endless; an
     answer that is longer has no body.
     """
     target = httpx2.URL(url)
     port = target.port or (443 if target.scheme == "https" else 80)
     got = b""
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(within):
             address = await _address_of(target.host, port, allow_private=allow_private)
             async with (
-                httpx2.AsyncClient(verify=_trust(), timeout=timeout, trust_env=False, follow_redirects=False) as client,
+                httpx2.AsyncClient(verify=_trust(), timeout=within, trust_env=False, follow_redirects=False) as client,
                 client.stream(
                     "POST", target.copy_with(host=address), content=body,
                     headers={**headers, "host": target.netloc.decode("ascii")},
@@ -89,7 +89,7 @@ async def post(
                 if read:
                     got = await _first_octets(response, read)
     except TimeoutError:
-        return Answer(None, f"No answer within {timeout:.1f} s.".replace(".0 s", " s"))
+        return Answer(None, f"No answer within {within:.1f} s.".replace(".0 s", " s"))
     except (PermissionError, ConnectionError) as error:
         return Answer(None, str(error))
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:

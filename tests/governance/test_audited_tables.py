@@ -4,6 +4,7 @@ from sqlalchemy import text
 from sqlmodel import SQLModel
 
 NOT_AUDITED = {
+    "action_run": "a log of its own, and written in the click path",
     "audit_log": "it is the log",
     "bounce": "what came in, kept as it came in",
     "chunk": "the sending engine's own, and hot",
