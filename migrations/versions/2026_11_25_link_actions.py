@@ -6,7 +6,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "link_actions"
-down_revision = "link_library"
+down_revision = "honeypot_link"
 branch_labels = None
 depends_on = None
 
