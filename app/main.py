@@ -1,5 +1,6 @@
 """The API process: `create_app(settings)` puts the slices together."""
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -36,12 +37,16 @@ from app.domains.key_routes import routes as dkim_key_routes
 from app.domains.routes import routes as domain_routes
 from app.folders.routes import routes as folder_routes
 from app.letterhead.looks import Looks
+from app.letterhead.routes import public_routes as brand_routes
+from app.letterhead.routes import routes as branding_routes
+from app.letterhead.service import load_looks
 from app.links.routes import routes as link_routes
 from app.mailings.attachment_routes import routes as attachment_routes
 from app.mailings.progress_routes import routes as progress_routes
 from app.mailings.routes import routes as mailing_routes
 from app.mailings.schedule_routes import routes as schedule_routes
 from app.mailings.verb_routes import routes as verb_routes
+from app.pages.leaving_routes import routes as leaving_routes
 from app.pages.routes import routes as page_routes
 from app.platform.api_key_routes import routes as api_key_routes
 from app.platform.audit_routes import routes as audit_routes
@@ -112,7 +117,10 @@ ROUTERS = (
     event_routes,
     webhook_routes,
     privacy_routes,
+    branding_routes,
+    brand_routes,
     page_routes,
+    leaving_routes,
 )
 
 __all__ = ["create_app", "tables"]
@@ -139,6 +147,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await tracking.startup()
+        await load_looks(app.state.database, looks=app.state.looks)
         settle()
         yield
         await tracking.shutdown()
@@ -159,7 +168,7 @@ def create_app(
     app.state.metrics = Metrics()
     app.state.callers = Callers(per_minute=settings.rate_limit_per_minute)
     app.state.tokens = TokenKey.from_secret(settings.secret_key.get_secret_value())
-    app.state.looks = Looks()
+    app.state.looks = Looks(time.monotonic)
     tracking = Tracking(settings, database=app.state.database, tokens=app.state.tokens, metrics=app.state.metrics)
     for routes in ROUTERS:
         app.include_router(routes)

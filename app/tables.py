@@ -11,8 +11,10 @@ from app.delivery import models as delivery
 from app.delivery import pace_models as paces
 from app.domains import models as domains
 from app.folders import models as folders
+from app.letterhead import models as letterhead
 from app.links import models as links
 from app.mailings import models as mailings
+from app.pages import models as pages
 from app.platform import audit, auth, files, idempotency, operations, outbox
 from app.privacy import models as privacy
 from app.recipients import models as recipients
@@ -21,6 +23,6 @@ from app.webhooks import models as webhooks
 
 __all__ = [
     "accounts", "actions", "audience", "audit", "auth", "bounces", "consent", "contacts", "content", "delivery",
-    "domains", "files", "folders", "idempotency", "links", "mailings", "operations", "outbox", "paces", "privacy",
-    "recipients", "tracking", "webhooks",
+    "domains", "files", "folders", "idempotency", "letterhead", "links", "mailings", "operations", "outbox",
+    "paces", "pages", "privacy", "recipients", "tracking", "webhooks",
 ]  # fmt: skip

@@ -29,6 +29,7 @@ from workers.jobs import (
     erasing,
     exports,
     extra_fields,
+    fresh_links,
     imports,
     preparing,
     sending,
@@ -63,6 +64,7 @@ JOBS: dict[str, JobFunction] = {
     Job.DOMAIN_CHECK: domains.check_domain,
     Job.ACTION_PERFORM: actions.perform_actions,
     Job.ACTION_CALL: actions.call_scripts,
+    Job.PREFERENCES_SEND_LINK: fresh_links.send_link,
 }
 
 __all__ = ["JOBS", "run_worker", "tables"]

@@ -132,3 +132,8 @@ async def read_blocked(session: AsyncSession, *, blocked_address_id: int) -> Blo
 async def unblock(session: AsyncSession, *, blocked_address_id: int) -> None:
     """Let mailings go to an address again; raises BlockedAddressNotFound."""
     await session.delete(await read_blocked(session, blocked_address_id=blocked_address_id))
+
+
+async def take_back_unsubscription(session: AsyncSession, *, email_key: str) -> None:
+    """Let mailings go to an address again that nothing but an unsubscription blocked, on its owner's word."""
+    await queries.lift_address(session, email_key=email_key)

@@ -38,6 +38,8 @@ _LIFT = text("""
         WHERE p.id = ANY(:ids))
 """).bindparams(sa.bindparam("ids", type_=sa.ARRAY(sa.BigInteger)))
 
+_LIFT_ADDRESS = text("DELETE FROM blocked_address WHERE reason = 'unsubscribed_all' AND email_key = :email_key")
+
 _AMONG = text(f"""
     -- Which of these addresses nothing may go to. See IS_BLOCKED.
     SELECT r.email_key FROM unnest(cast(:keys AS text[])) AS r (email_key) WHERE {IS_BLOCKED}
@@ -63,6 +65,11 @@ async def block(session: AsyncSession, *, rows: Sequence[dict[str, Any]]) -> dic
 async def lift(session: AsyncSession, *, person_ids: Sequence[int]) -> None:
     """Unblock addresses of persons who consent to e-marketing, where an unsubscription is all that blocked them."""
     await run(session, _LIFT, ids=list(person_ids))
+
+
+async def lift_address(session: AsyncSession, *, email_key: str) -> None:
+    """Unblock an address, where an unsubscription is all that blocked it."""
+    await run(session, _LIFT_ADDRESS, email_key=email_key)
 
 
 async def blocked_among(session: AsyncSession, *, email_keys: Sequence[str]) -> set[str]:

@@ -75,6 +75,11 @@ TOO_MANY = Notice(
 )
 
 
+def long_date(language: str, day: date) -> str:
+    """Return a date as the language writes it: 1. mars 2026."""
+    return format_date(day, format="long", locale=language)
+
+
 class Templates:
     """The templates of a slice, over the frame that all pages share: `{% extends "frame.html" %}`.
 
@@ -87,11 +92,14 @@ class Templates:
 
     def page(self, name: str, *, language: str, look: Look, sender: str = "", **values: Any) -> Page:
         """Return a page. `sender` is whom the message is from: it shows where the branding has no name of its own."""
-        template = self._environments[language].get_template(name)
-        text = template.render(
-            language=language, look=look, style=Markup(look.style), sender=look.name or sender, **values  # noqa: S704 - ours
-        )  # fmt: skip
+        style = Markup(look.style)  # noqa: S704 - ours
+        sender = look.name or sender
+        text = self.text(name, language=language, look=look, style=style, sender=sender, **values)
         return _page(text, language, look)
+
+    def text(self, name: str, *, language: str, **values: Any) -> str:
+        """Return what a template makes of the values, as it is."""
+        return self._environments[language].get_template(name).render(language=language, **values)
 
 
 def notice_page(notice: Notice, *, language: str, look: Look, sender: str = "") -> Page:
@@ -132,12 +140,8 @@ def _environment(directory: Path, language: str) -> Environment:
         extensions=["jinja2.ext.i18n"],
     )
     environment.install_gettext_translations(CATALOGUES[language], newstyle=True)  # type: ignore[attr-defined]
-    environment.filters["long_date"] = partial(_long_date, language)
+    environment.filters["long_date"] = partial(long_date, language)
     return environment
-
-
-def _long_date(language: str, day: date) -> str:
-    return format_date(day, format="long", locale=language)
 
 
 _NOTICES = Templates(_OWN)

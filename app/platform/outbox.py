@@ -42,6 +42,7 @@ class Job(StrEnum):
     DOMAIN_CHECK = "sending_domain.check"
     ACTION_PERFORM = "action.perform"
     ACTION_CALL = "action.call"
+    PREFERENCES_SEND_LINK = "preferences.send_link"
 
 
 EXCLUSIVE = (

@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     action_hold_seconds: float = Field(
         default=60.0, ge=0, le=3600, description="how long link actions wait for a click's verdict to be clear (D39)"
     )
+    preferences_days: int = Field(
+        default=21, ge=1, le=3650, description="how long a message's link to the preferences works (D46)"
+    )
     webhook_private_addresses: bool = Field(
         default=False, description="webhooks may lead to private addresses, and by http"
     )

@@ -23,9 +23,13 @@ def test_every_text_is_translated_with_the_same_places_in_it(language):
     assert untranslated(language) == []
 
 
+ALIKE = {"de": {"Newsletter", "Mailings"}, "nl": {"Mailings"}, "nb": {"Send"}, "da": {"Send"}}
+"""Words that a language shares with English."""
+
+
 @pytest.mark.parametrize("language", sorted(set(LANGUAGES) - {"en"}))
 def test_no_translation_is_the_english_text_left_as_it_was(language):
-    alike = {"de": {"Newsletter"}, "nl": {"Mailings"}}.get(language, set())  # words that both have
+    alike = ALIKE.get(language, set())
     with catalogue_file(language).open("rb") as file:
         same = {message.id for message in read_po(file) if message.id and message.id == message.string}
     assert same <= alike
@@ -60,16 +64,32 @@ def test_the_persons_language_goes_before_the_browsers_and_english_comes_last(pe
     assert choose_language(person=person, accept_language=header) == language
 
 
+DAYS = (
+    "To keep your settings yours, their link works for one day. We will gladly send a fresh one to %(address)s.",
+    "To keep your settings yours, their link works for %(num)s days. We will gladly send a fresh one to %(address)s.",
+)
+
+
 def test_dates_plurals_and_values_are_written_as_the_language_does(tmp_path):
     """Babel's work, seen through a template: nothing in a value is markup or a placeholder."""
-    (tmp_path / "t.html").write_text("{{ day|long_date }} {{ _('Unsubscribe from “%(type)s”', type=type) }}", "utf-8")
+    (tmp_path / "t.html").write_text(
+        "{{ day|long_date }} {{ ngettext(days[0], days[1], num, address='x') }} "
+        "{{ _('Unsubscribe from “%(type)s”?', type=type) }}",
+        "utf-8",
+    )
     templates = Templates(tmp_path)
 
-    def shown(language):
-        page = templates.page("t.html", language=language, look=PLAIN, day=date(2026, 3, 1), type="<i>%(x)s{0}")
+    def shown(language, num=21):
+        page = templates.page(
+            "t.html", language=language, look=PLAIN, day=date(2026, 3, 1), type="<i>%(x)s{0}", num=num, days=DAYS
+        )
         return page.body.decode()
 
-    assert shown("de") == "1. März 2026 „&lt;i&gt;%(x)s{0}“ abbestellen"
+    assert shown("de").startswith("1. März 2026 ")
+    assert "gilt der Link 21 Tage." in shown("de")
+    assert "gilt der Link einen Tag." in shown("de", num=1)
+    assert "i én dag" in shown("nb", num=1)
+    assert shown("de").endswith("Möchten Sie „&lt;i&gt;%(x)s{0}“ abbestellen?")
     assert shown("nb").startswith("1. mars 2026 ")
     assert shown("en").startswith("March 1, 2026 ")
 

@@ -101,8 +101,7 @@ async def test_get_asks_in_the_persons_language_and_shows_who_and_what_masked_an
     answer = await client.get(audience.path(audience.to_kari), headers={"Accept-Language": "de"})
     assert answer.status_code == 200
     assert '<html lang="nb">' in answer.text
-    assert "<h1>Meld deg av</h1>" in answer.text
-    assert "«News &amp; &lt;b&gt;views&lt;/b&gt;»" in answer.text
+    assert "<h1>Vil du melde deg av «News &amp; &lt;b&gt;views&lt;/b&gt;»?</h1>" in answer.text
     assert "k•••@example.com" in answer.text
     assert "kari@" not in answer.text
 
