@@ -124,7 +124,7 @@ async def unsubscribe(session: AsyncSession, *, visitor: Visitor, everything: bo
         )
     if visitor.person_id is None and type_id is None:
         await _block(session, visitor=visitor, source=source)
-    ends_all = type_id is None and not visitor.has_left_all
+    ends_all = type_id is None and not visitor.has_left_all and not visitor.is_erased
     if received or ends_all:
         await queries.remember_leaving(
             session, recipient_id=visitor.recipient_id, mailing_id=visitor.mailing_id, type_ids=received,

@@ -31,8 +31,9 @@ def test_the_links_of_an_erased_person_go_on_working(service):
     assert (redirect.status_code, redirect.headers["location"]) == (302, LINK)
     assert service.reader.get(links["o"]).headers["content-type"] == "image/gif"
     wait_until(lambda: service.statistics(mailing)["clicks"]["total"] == 1)
-    view = service.reader.get(links["v"])
-    assert view.status_code == 200
+    view = service.reader.get(links["v"], headers={"Accept-Language": "nb"})
+    assert view.status_code == 410
+    assert "Vi har ikke lenger denne meldingen" in view.text
     assert "Gro" not in view.text
     for page in (links["u"], links["p"]):
         shown = service.reader.get(page, headers={"Accept-Language": "nb"})
