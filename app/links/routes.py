@@ -10,12 +10,12 @@ from app.content.schemas import Key
 from app.links import queries, service
 from app.links.errors import InvalidTarget, LibraryLinkInUse, LibraryLinkNotFound
 from app.links.models import LibraryLink
-from app.links.schemas import LibraryLinkIn, LibraryLinkOut, LibraryLinkPatch
+from app.links.schemas import LibraryLinkIn, LibraryLinkOut, LibraryLinkPatch, LinkUse
 from app.links.targets import can_be_tracked
 from app.platform.auth import MailingsRead, MailingsWrite
 from app.platform.errors import PreconditionFailed, declare
 from app.platform.http import Session, check_match, etag, router
-from app.platform.pages import Cursor, Limit, Page, page_of, read_cursor
+from app.platform.pages import Cursor, Limit, Page, page_of, read_cursor, read_key
 
 routes = router(prefix="/v1/links", tag="links")
 
@@ -88,7 +88,7 @@ async def update_link(
 
     A new target is where drafts that refer to the link lead from now on. What was sent leads where it led.
     """
-    link = await service.read_link(session, link_id=link_id, lock=True)
+    link = await service.read_link(session, link_id=link_id, to_change=True)
     check_match(request, link.version)
     return tagged(
         await service.change_link(session, link=link, fields=body.model_dump(exclude_unset=True)), response
@@ -114,3 +114,24 @@ async def delete_link(caller: MailingsWrite, session: Session, link_id: int) -> 
 async def copy_link(caller: MailingsWrite, session: Session, link_id: int, response: Response) -> LibraryLinkOut:
     """Add a link with this one's target, description and folder; its name says that it is a copy."""
     return tagged(await service.copy_link(session, link_id=link_id), response)
+
+
+@routes.get(
+    "/{link_id}/uses", operation_id="list_link_uses", responses=declare(LibraryLinkNotFound),
+    summary="Where is a link used?",
+)  # fmt: skip
+async def list_link_uses(
+    caller: MailingsRead, session: Session, link_id: int, limit: Limit = 50, cursor: Cursor = None
+) -> Page[LinkUse]:
+    """List the mailings, then the templates that use the link.
+
+    Mailings that were sent with it are marked; the others refer to it by its `reference`, and keep it from being
+    deleted. What has its very target as the address of a link, and is yet to be sent, is not listed.
+    """
+    rows = await service.page_of_uses(session, link_id=link_id, after=read_key(cursor, str, int), limit=limit)
+    return Page[LinkUse](
+        **page_of(
+            rows, limit=limit, show=lambda row: LinkUse.model_validate(row, from_attributes=True),
+            key=lambda row: (row.kind, row.id),
+        )
+    )  # fmt: skip

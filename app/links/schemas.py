@@ -1,7 +1,7 @@
 """What the API takes and shows of the link library."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -42,6 +42,18 @@ class LibraryLinkPatch(BaseModel):
     target: Target = Field(default="-", description=_TARGET)
     description: Description = ""
     folder_id: Key | None = Field(default=None, description="A folder for links; null: in none")
+
+
+class LinkUse(BaseModel):
+    """A mailing or a template that uses a link of the library."""
+
+    kind: Literal["mailing", "template"]
+    id: int
+    name: str
+    state: str | None = Field(description="A mailing's state; null for a template")
+    sent: bool = Field(
+        description="Frozen with the target the link had then; otherwise it refers to the link as it is now"
+    )
 
 
 class LibraryLinkOut(BaseModel):

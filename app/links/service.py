@@ -1,5 +1,6 @@
 """The link library: links that many mailings refer to (D36)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -40,9 +41,12 @@ async def _add(session: AsyncSession, link: LibraryLink) -> LibraryLink:
     return link
 
 
-async def read_link(session: AsyncSession, *, link_id: int, lock: bool = False) -> LibraryLink:
+async def read_link(session: AsyncSession, *, link_id: int, to_change: bool = False) -> LibraryLink:
     """Return a link of the library; raises LibraryLinkNotFound."""
-    link = await queries.find_link(session, link_id=link_id, lock=lock)
+    return _known(await queries.find_link(session, link_id=link_id, to_change=to_change), link_id)
+
+
+def _known(link: LibraryLink | None, link_id: int) -> LibraryLink:
     if link is None:
         raise LibraryLinkNotFound(f"There is no link {link_id} in the library.")
     return link
@@ -65,17 +69,25 @@ async def change_link(session: AsyncSession, *, link: LibraryLink, fields: dict[
 
 async def delete_link(session: AsyncSession, *, link_id: int) -> None:
     """Delete a link; links that were sent work on (D41). Raises LibraryLinkInUse, with what refers to it."""
-    link = await read_link(session, link_id=link_id, lock=True)
-    found = await queries.references_to(session, link_id=link_id, limit=NAMED + 1)
+    link = _known(await queries.find_link(session, link_id=link_id, to_delete=True), link_id)
+    found = await queries.uses_of(session, link_id=link_id, sent=False, limit=NAMED)
     if found:
         named = ", ".join(f"{row.kind} {row.id} ({row.name})" for row in found[:NAMED])
         more = " and more" if len(found) > NAMED else ""
         raise LibraryLinkInUse(
-            f"Referred to by {named}{more}. Take [[link.library.{link_id}]] out of their content first; what was sent "
-            "is not concerned."
+            f"Referred to by {named}{more}: see `/v1/links/{link_id}/uses`. Take [[link.library.{link_id}]] out of "
+            "their content first; what was sent is not concerned."
         )
     await session.delete(link)
     await session.flush()
+
+
+async def page_of_uses(
+    session: AsyncSession, *, link_id: int, after: Sequence[Any] | None, limit: int
+) -> Sequence[Any]:
+    """Return at most `limit + 1` mailings and templates that use a link; raises LibraryLinkNotFound."""
+    await read_link(session, link_id=link_id)
+    return await queries.uses_of(session, link_id=link_id, after=after, limit=limit)
 
 
 async def _key(session: AsyncSession, target: str) -> str:

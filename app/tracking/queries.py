@@ -243,15 +243,21 @@ _CLICKS = text("""
                sum(events) FILTER (WHERE verdict = 'machine') AS machine
         FROM engagement_tally WHERE mailing_id = l.mailing_id AND link_id = l.id AND kind = 'click'
     ) AS t ON true
-    WHERE l.mailing_id = :mailing_id AND l.id > :after
+    WHERE l.mailing_id = :mailing_id AND (l.position, l.id) > (:position, :id)
         AND (l.frozen OR NOT EXISTS (SELECT FROM link WHERE mailing_id = :mailing_id AND frozen))
-    ORDER BY l.id LIMIT :limit
-""")
+    ORDER BY l.position, l.id LIMIT :limit
+""").bindparams(sa.bindparam("position", type_=sa.Integer), sa.bindparam("id", type_=sa.BigInteger))
 
 
-async def page_of_links(session: AsyncSession, *, mailing_id: int, after: int | None, limit: int) -> Sequence[Any]:
-    """Return at most `limit + 1` links of a mailing, with clicks, in the order of their ids."""
-    params = {"mailing_id": mailing_id, "after": after or 0, "limit": limit + 1}
+async def page_of_links(
+    session: AsyncSession, *, mailing_id: int, after: Sequence[int] | None, limit: int
+) -> Sequence[Any]:
+    """Return at most `limit + 1` links of a mailing, with clicks, in the order of the message.
+
+    `after` are position and id of the last one before.
+    """
+    position, link_id = after or (-1, 0)
+    params = {"mailing_id": mailing_id, "position": position, "id": link_id, "limit": limit + 1}
     return (await run(session, _CLICKS, **params)).all()
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from app.platform.auth import TrackingRead
 from app.platform.errors import declare
 from app.platform.http import Session, router
-from app.platform.pages import Cursor, Limit, Page, page_of, read_cursor
+from app.platform.pages import Cursor, Limit, Page, page_of, read_key
 from app.tracking import service
 from app.tracking.errors import MailingNotFound
 from app.tracking.schemas import ClicksOut, MailingLinkOut
@@ -29,7 +29,11 @@ def show(row: Any) -> MailingLinkOut:
 async def list_mailing_links(
     caller: TrackingRead, session: Session, mailing_id: int, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[MailingLinkOut]:
-    """List the tracked links of a mailing in the order of the message, with their clicks; empty before it is sent."""
-    after = read_cursor(cursor)
+    """List the tracked links of a mailing in the order of the message, with their clicks.
+
+    Of a draft they are those that previews and tests of it had so far; once it is sent, those that it was sent with.
+    """
+    key = read_key(cursor, int, int)
+    after = (key[0] - 1, key[1]) if key else None
     rows = await service.page_of_links(session, mailing_id=mailing_id, after=after, limit=limit)
-    return Page[MailingLinkOut](**page_of(rows, limit=limit, show=show))
+    return Page[MailingLinkOut](**page_of(rows, limit=limit, show=show, key=lambda row: (row.position + 1, row.id)))

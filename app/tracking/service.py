@@ -32,7 +32,9 @@ async def register_links(
     )  # fmt: skip
 
 
-async def page_of_links(session: AsyncSession, *, mailing_id: int, after: int | None, limit: int) -> Sequence[Any]:
+async def page_of_links(
+    session: AsyncSession, *, mailing_id: int, after: Sequence[int] | None, limit: int
+) -> Sequence[Any]:
     """Return at most `limit + 1` links of a mailing with their clicks; raises MailingNotFound."""
     if not await queries.mailing_exists(session, mailing_id=mailing_id):
         raise MailingNotFound(f"There is no mailing {mailing_id}.")

@@ -4,7 +4,7 @@ import html as html_entities
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from app.content.checks import check_message
@@ -131,6 +131,17 @@ def test_a_library_target_is_reached_byte_for_byte(rest):  # D37
     message = compiled('<a href="[[link.library.5]]">x</a>', library={5: escape(url)}, track_all_links=False)
     assert fill_target(message.links[0].target, {}) == url
     assert hrefs(preview(message, recipient(message), clicks=False).html) == [url]
+
+
+@given(rests)
+def test_analytics_tags_change_nothing_else_of_a_library_target(rest):  # D9
+    assume("utm_" not in rest)
+    url = f"https://example.com/{rest}x".replace("\t", "").replace("\r", "").replace("\n", "")
+    changes = {"library": {5: escape(url)}, "track_all_links": False, "utm_source": "bud"}
+    target = fill_target(compiled('<a href="[[link.library.5]]">x</a>', **changes).links[0].target, {})
+    tags = "utm_medium=email&utm_source=bud"
+    assert url in [target.replace(f"{separator}{tags}", "", 1) for separator in ("?", "&", "")]
+    assert target.partition("#")[2] == url.partition("#")[2]
 
 
 @given(rests)

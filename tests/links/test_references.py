@@ -62,7 +62,10 @@ async def test_deleting_a_link_never_breaks_what_was_sent(client, desk):  # D41
     sent = await ready(desk)
     await desk.content(sent, html=page(f"[[link.library.{prices}]]"))
     await desk.send(sent)
+    [use] = (await desk.get(f"links/{prices}/uses"))["items"]
+    assert (use["kind"], use["id"], use["state"], use["sent"]) == ("mailing", sent, "sending", True)
     assert (await client.delete(f"/v1/links/{prices}")).status_code == 204
+    assert (await client.get(f"/v1/links/{prices}/uses")).status_code == 404
     assert await links_of(desk, sent) == [("https://a.example/p?a=1&b=2#c", None, False)]
     assert await follow(client, desk, sent, 0) == "https://a.example/p?a=1&b=2#c"
     copy = (await desk.post(f"mailings/{sent}/copy", None))["id"]
@@ -80,6 +83,11 @@ async def test_a_link_that_drafts_and_templates_refer_to_is_not_deleted_and_they
     refused = await client.delete(f"/v1/links/{prices}")
     assert (refused.status_code, refused.json()["type"]) == (409, "urn:budstikke:problem:library-link-in-use")
     assert f"mailing {mailing} (Autumn), template {template['id']} (Plain)" in refused.json()["detail"]
+    uses = await desk.get(f"links/{prices}/uses", limit=1)
+    rest = await desk.get(f"links/{prices}/uses", limit=1, cursor=uses["next_cursor"])
+    assert [(use["kind"], use["id"], use["state"]) for use in uses["items"] + rest["items"]] == [
+        ("mailing", mailing, "draft"), ("template", template["id"], None),
+    ]  # fmt: skip
     assert (await client.delete(f"/v1/mailings/{mailing}")).status_code == 204
     assert (await client.delete(f"/v1/templates/{template['id']}")).status_code == 204
     assert (await client.delete(f"/v1/links/{prices}")).status_code == 204

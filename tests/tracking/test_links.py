@@ -36,6 +36,16 @@ async def test_a_changed_target_is_another_link_and_the_old_one_keeps_its_own(se
     assert (await session.get(Link, old[0])).target == TARGETS[0]
 
 
+async def test_links_are_listed_in_the_order_of_the_message_whenever_they_came_to_be(client, database, mailing_id):
+    async with database.begin() as session:
+        await register_links(session, mailing_id=mailing_id, targets=["https://example.com/old", *TARGETS[1:]])
+        await register_links(session, mailing_id=mailing_id, targets=TARGETS, frozen=True)
+    path = f"/v1/mailings/{mailing_id}/links"
+    first = (await client.get(path, params={"limit": 1})).json()
+    rest = (await client.get(path, params={"limit": 2, "cursor": first["next_cursor"]})).json()
+    assert [item["target"] for item in first["items"] + rest["items"]] == TARGETS
+
+
 async def test_a_frozen_mailing_shows_only_the_links_that_were_sent(client, database, mailing_id):
     async with database.begin() as session:
         await register_links(session, mailing_id=mailing_id, targets=["https://example.com/draft"])
