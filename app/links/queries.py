@@ -43,6 +43,18 @@ async def page_of_links(
     return (await session.exec(query)).all()
 
 
+_COPY_ACTIONS = text("""
+    -- Gives a link the actions of another one; their slice lies above.
+    INSERT INTO link_action (library_link_id, position, kind, settings)
+    SELECT :target_id, position, kind, settings FROM link_action WHERE library_link_id = :source_id
+""").bindparams(sa.bindparam("target_id", type_=sa.BigInteger), sa.bindparam("source_id", type_=sa.BigInteger))
+
+
+async def copy_actions(session: AsyncSession, *, source_id: int, target_id: int) -> None:
+    """Give a link the actions of another one, in their order."""
+    await run(session, _COPY_ACTIONS, source_id=source_id, target_id=target_id)
+
+
 _REFERS = " OR ".join(f"(strpos({column}, :tag) > 0 AND {column} ~ :pattern)" for column in ("html", "mjml", "text"))
 
 _USES = text(f"""

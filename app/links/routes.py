@@ -88,7 +88,7 @@ async def update_link(
 
     A new target is where drafts that refer to the link lead from now on. What was sent leads where it led.
     """
-    link = await service.read_link(session, link_id=link_id, to_change=True)
+    link = await service.read_link(session, link_id=link_id, lock=True)
     check_match(request, link.version)
     return tagged(
         await service.change_link(session, link=link, fields=body.model_dump(exclude_unset=True)), response
@@ -112,7 +112,7 @@ async def delete_link(caller: MailingsWrite, session: Session, link_id: int) -> 
     summary="Copy a link",
 )  # fmt: skip
 async def copy_link(caller: MailingsWrite, session: Session, link_id: int, response: Response) -> LibraryLinkOut:
-    """Add a link with this one's target, description and folder; its name says that it is a copy."""
+    """Add a link with this one's target, description, folder and actions; its name says that it is a copy."""
     return tagged(await service.copy_link(session, link_id=link_id), response)
 
 

@@ -26,12 +26,13 @@ async def create_link(session: AsyncSession, *, fields: dict[str, Any]) -> Libra
 
 
 async def copy_link(session: AsyncSession, *, link_id: int) -> LibraryLink:
-    """Add a link with the target, description and folder of another one."""
+    """Add a link with the target, description, folder and actions of another one."""
     source = await read_link(session, link_id=link_id)
     kept = {"id", "created_at", "updated_at", "version"}
-    return await _add(
-        session, LibraryLink(**source.model_dump(exclude=kept) | {"name": f"{source.name[:193]} (copy)"})
-    )  # fmt: skip
+    fields = source.model_dump(exclude=kept) | {"name": f"{source.name[:193]} (copy)"}
+    copy = await _add(session, LibraryLink(**fields))
+    await queries.copy_actions(session, source_id=link_id, target_id=copy.id)
+    return copy
 
 
 async def _add(session: AsyncSession, link: LibraryLink) -> LibraryLink:
@@ -41,9 +42,9 @@ async def _add(session: AsyncSession, link: LibraryLink) -> LibraryLink:
     return link
 
 
-async def read_link(session: AsyncSession, *, link_id: int, to_change: bool = False) -> LibraryLink:
-    """Return a link of the library; raises LibraryLinkNotFound."""
-    return _known(await queries.find_link(session, link_id=link_id, to_change=to_change), link_id)
+async def read_link(session: AsyncSession, *, link_id: int, lock: bool = False) -> LibraryLink:
+    """Return a link of the library; raises LibraryLinkNotFound. `lock` has others who change it wait."""
+    return _known(await queries.find_link(session, link_id=link_id, to_change=lock), link_id)
 
 
 def _known(link: LibraryLink | None, link_id: int) -> LibraryLink:

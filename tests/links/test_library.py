@@ -30,9 +30,14 @@ async def test_a_link_is_created_read_changed_copied_and_deleted(client, create)
     assert (link["reference"], link["trackable"]) == (f"[[link.library.{link['id']}]]", True)
     changed = (await client.patch(path, json={"target": "https://b.example/"})).json()
     assert (changed["target"], changed["name"], changed["version"]) == ("https://b.example/", "Price list", 2)
+    action = {"kind": "response", "redirect_to": "https://c.example/"}
+    added = await client.post(f"{path}/actions", json=action)
+    assert added.status_code == 201, added.text
     copied = await client.post(f"{path}/copy")
     assert (copied.status_code, copied.json()["name"]) == (201, "Price list (copy)")
     assert copied.json()["target"] == "https://b.example/"
+    actions = (await client.get(f"/v1/links/{copied.json()['id']}/actions")).json()["items"]
+    assert [one["kind"] for one in actions] == ["response"]
     assert (await client.delete(path)).status_code == 204
     for method, end in (("get", ""), ("delete", ""), ("post", "/copy")):
         assert (await getattr(client, method)(path + end)).status_code == 404
