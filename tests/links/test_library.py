@@ -37,7 +37,7 @@ async def test_a_link_is_created_read_changed_copied_and_deleted(client, create)
     assert (copied.status_code, copied.json()["name"]) == (201, "Price list (copy)")
     assert copied.json()["target"] == "https://b.example/"
     actions = (await client.get(f"/v1/links/{copied.json()['id']}/actions")).json()["items"]
-    assert [one["kind"] for one in actions] == ["response"]
+    assert [one["action"]["kind"] for one in actions] == ["response"]
     assert (await client.delete(path)).status_code == 204
     for method, end in (("get", ""), ("delete", ""), ("post", "/copy")):
         assert (await getattr(client, method)(path + end)).status_code == 404
