@@ -11,6 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import tables
+from app.actions.answering import Answering
 from app.actions.collected_routes import routes as collected_routes
 from app.actions.routes import routes as link_action_routes
 from app.actions.run_routes import routes as action_run_routes
@@ -148,8 +149,10 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await tracking.startup()
         await load_looks(app.state.database, looks=app.state.looks)
+        await answering.startup()
         settle()
         yield
+        await answering.shutdown()
         await tracking.shutdown()
         if database is None:
             await app.state.database.close()
@@ -170,6 +173,10 @@ def create_app(
     app.state.tokens = TokenKey.from_secret(settings.secret_key.get_secret_value())
     app.state.looks = Looks(time.monotonic)
     tracking = Tracking(settings, database=app.state.database, tokens=app.state.tokens, metrics=app.state.metrics)
+    answering = Answering(
+        settings, database=app.state.database, tokens=app.state.tokens, looks=app.state.looks,
+        responders=tracking.responders,
+    )  # fmt: skip
     for routes in ROUTERS:
         app.include_router(routes)
     app.include_router(import_routes, max_body_size=(settings.upload_limit_mb + 1) << 20)  # and the form around it
@@ -179,7 +186,7 @@ def create_app(
     install_problems(app)
     app.add_middleware(RequestContext, metrics=app.state.metrics)
     app.front = TrackingEndpoint(super(Service, app).__call__, tracking=tracking)
-    app.state.tracking = tracking
+    app.state.tracking, app.state.answering = tracking, answering
     return app
 
 

@@ -18,7 +18,7 @@ from app.actions.kinds import ScriptSettings, Settings, read_settings
 from app.actions.models import ActionKind, ActionRun, RunState
 from app.actions.outcomes import Outcome, again, failed, skipped
 from app.actions.performing import Origin, Subject, perform
-from app.actions.scripts import message_of, outcome_of, secret_for
+from app.actions.scripts import filled_target, message_of, outcome_of, secret_for
 from app.platform.db import is_away
 from app.platform.telemetry import log
 from app.platform.tokens import TokenKey
@@ -134,7 +134,8 @@ async def _call_of(session: AsyncSession, row: Any, *, tokens: TokenKey) -> Call
     script = await queries.hold_script(session, script_id=script_id)
     if script is None:
         return failed(f"There is no script {script_id}.")
-    message = message_of(row, secret=secret_for(script, tokens))
+    url = await filled_target(session, row)
+    message = message_of(row, url=url, secret=secret_for(script, tokens))
     return Call(row.id, row.attempts + 1, script.url, message)
 
 

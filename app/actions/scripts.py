@@ -10,15 +10,17 @@ from app.actions import queries
 from app.actions.errors import ScriptInUse, ScriptNotFound
 from app.actions.models import Script
 from app.actions.outcomes import Outcome, again, done, failed
+from app.content.links import fill_target
 from app.platform.clock import now
 from app.platform.settings import Settings
 from app.platform.tokens import TokenKey
+from app.tracking.values import read_values
 from app.webhooks.messages import Message, signed, written
 from app.webhooks.posting import Answer
 from app.webhooks.signing import SALT_OCTETS, secret_of
 from app.webhooks.webhooks import GONE, WAITS, check_url
 
-CLICKED = "link.clicked"
+CLICKED, ASKED = "link.clicked", "link.redirect"
 _NAMED = 10
 
 
@@ -80,10 +82,10 @@ async def delete_script(session: AsyncSession, *, script_id: int) -> None:
     await session.delete(script)
 
 
-def message_of(row: Any, *, secret: str) -> Message:
-    """Return what a script is told of a run (`run_queries`), under an id that is the same in every try."""
-    content = {
-        "type": CLICKED, "timestamp": written(row.clicked_at),
+def told(kind: str, row: Any, *, url: str) -> dict[str, Any]:
+    """Return what a script is told of a click: rows of `run_queries.claim` and `answer_queries.asked` have the same."""
+    return {
+        "type": kind, "timestamp": written(row.clicked_at),
         "data": {
             "customer": {
                 "recipient_id": row.recipient_id, "person_id": row.person_id, "company_id": row.company_id,
@@ -91,10 +93,21 @@ def message_of(row: Any, *, secret: str) -> Message:
             },
             "link": {"id": row.library_link_id, "name": row.link_name},
             "mailing": {"id": row.mailing_id, "name": row.mailing_name},
-            "url": row.target, "hits": row.human,
+            "url": url, "hits": row.human,
         },
     }  # fmt: skip
-    return signed(content, message_id=f"run_{row.id}", secret=secret)
+
+
+async def filled_target(session: AsyncSession, row: Any) -> str:
+    """Return the target of the click's link, with merge tags filled for its recipient."""
+    if row.target is None or "[[" not in row.target:
+        return row.target or ""
+    return fill_target(row.target, await read_values(session, recipient_id=row.recipient_id))
+
+
+def message_of(row: Any, *, url: str, secret: str) -> Message:
+    """Return what a script is told of a run, under an id that is the same in every try."""
+    return signed(told(CLICKED, row, url=url), message_id=f"run_{row.id}", secret=secret)
 
 
 def outcome_of(answer: Answer, *, attempt: int) -> Outcome:

@@ -6,6 +6,8 @@ referrer.
 
 from starlette.types import Scope, Send
 
+from app.letterhead.frame import Page
+
 PIXEL = bytes.fromhex(
     "47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b"
 )  # a transparent GIF of one pixel, 43 octets
@@ -79,3 +81,9 @@ async def send_page(scope: Scope, send: Send, status: int, page: bytes, more: He
     headers = [(b"content-length", str(len(page)).encode()), *_HTML, *(more or [])]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else page})
+
+
+async def send_letterhead(scope: Scope, send: Send, page: Page) -> None:
+    """Answer with a page in the look of all others, or its headers when HEAD asks."""
+    await send({"type": "http.response.start", "status": 200, "headers": page.raw_headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else page.body})

@@ -18,7 +18,16 @@ from app.platform.db import Database
 from app.platform.settings import Settings
 from app.platform.telemetry import Metrics, log
 from app.platform.tokens import InvalidToken, Purpose, TokenKey
-from app.tracking.answers import LATER, NOT_ALLOWED, NOT_FOUND, location_of, send_page, send_pixel, send_redirect
+from app.tracking.answers import (
+    LATER,
+    NOT_ALLOWED,
+    NOT_FOUND,
+    location_of,
+    send_letterhead,
+    send_page,
+    send_pixel,
+    send_redirect,
+)
 from app.tracking.link_table import Found, LinkTable, is_template, octets_of
 from app.tracking.models import EventKind
 from app.tracking.recorder import Event, Recorder
@@ -126,11 +135,11 @@ class TrackingEndpoint:
         event = _event(scope, EventKind.CLICK, mailing_id, recipient_id, link_id)
         stored = tracking.recorder.record(event) if recipient_id else None
         if library_link_id in tracking.responders:
-            answer = await tracking.responders[library_link_id](_as_click(event, link))
+            answer = await tracking.responders[library_link_id](_as_click(scope, event, link))
             if isinstance(answer, TextPage):
                 if stored is not None:
                     await stored
-                await send_page(scope, send, 200, answer.page)
+                await send_letterhead(scope, send, answer.page)
                 return
             if isinstance(answer, Elsewhere):
                 target = octets_of(answer.target)
@@ -160,11 +169,12 @@ def _event(scope: Scope, kind: EventKind, mailing_id: int | None, recipient_id: 
     return Event(kind, mailing_id, recipient_id, link_id, datetime.now(UTC), scope["method"], user_agent)
 
 
-def _as_click(event: Event, link: Found) -> Click:
+def _as_click(scope: Scope, event: Event, link: Found) -> Click:
     mailing_id, library_link_id, _ = link
+    languages = next((value for name, value in scope["headers"] if name == b"accept-language"), b"")
     return Click(
         event.recipient_id, mailing_id, event.link_id or 0, library_link_id, event.occurred_at, event.method,
-        event.user_agent,
+        event.user_agent, languages.decode("latin-1"),
     )  # fmt: skip
 
 

@@ -73,8 +73,8 @@ class LinkTable:
             after = self._ids[-1] if self._ids else 0
             async with self._database.begin() as session:
                 rows = await links_after(session, after=after, limit=PAGE)
-            for link_id, mailing_id, target in rows:
-                self._append(link_id, (mailing_id, 0, octets_of(target)), seen)
+            for link_id, mailing_id, library_link_id, target in rows:
+                self._append(link_id, (mailing_id, library_link_id or 0, octets_of(target)), seen)
             if len(rows) < PAGE:
                 return
 
@@ -113,9 +113,9 @@ class LinkTable:
     async def _ask(self, link_id: int) -> None:
         async with self._database.begin() as session:
             rows = await links_beside(session, link_id=link_id)
-        for each, mailing_id, target in rows:
+        for each, mailing_id, library_link_id, target in rows:
             if self.get(each) is None:
-                self._later[each] = (mailing_id, 0, octets_of(target))
+                self._later[each] = (mailing_id, library_link_id or 0, octets_of(target))
         if not rows:
             if len(self._unknown) >= MAX_UNKNOWN:
                 self._unknown.clear()

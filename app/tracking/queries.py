@@ -154,18 +154,21 @@ END $$
 """
 
 
-async def links_after(session: AsyncSession, *, after: int, limit: int) -> Sequence[tuple[int, int, str]]:
-    """Return (id, mailing_id, target) of at most `limit` links with ids over `after`, in the order of their ids."""
-    query = select(Link.id, Link.mailing_id, Link.target).where(col(Link.id) > after).order_by(col(Link.id))
-    return (await session.exec(query.limit(limit))).all()
+LinkRow = tuple[int, int, int | None, str]
+"""(id, mailing_id, library_link_id, target)"""
+
+_LINKS = select(Link.id, Link.mailing_id, Link.library_link_id, Link.target)
 
 
-async def links_beside(session: AsyncSession, *, link_id: int) -> Sequence[tuple[int, int, str]]:
-    """Return (id, mailing_id, target) of every link of the mailing that a link belongs to; empty when there is none."""
+async def links_after(session: AsyncSession, *, after: int, limit: int) -> Sequence[LinkRow]:
+    """Return at most `limit` links with ids over `after`, in the order of their ids."""
+    return (await session.exec(_LINKS.where(col(Link.id) > after).order_by(col(Link.id)).limit(limit))).all()
+
+
+async def links_beside(session: AsyncSession, *, link_id: int) -> Sequence[LinkRow]:
+    """Return every link of the mailing that a link belongs to; empty when there is none."""
     mailing = select(Link.mailing_id).where(col(Link.id) == link_id).scalar_subquery()
-    return (
-        await session.exec(select(Link.id, Link.mailing_id, Link.target).where(col(Link.mailing_id) == mailing))
-    ).all()
+    return (await session.exec(_LINKS.where(col(Link.mailing_id) == mailing))).all()
 
 
 _REGISTER = text("""

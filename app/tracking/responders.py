@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import NamedTuple
 
+from app.letterhead.frame import Page
+
 
 class Click(NamedTuple):
     """A click as it came in. `recipient_id` is 0 in a test message (D15)."""
@@ -19,6 +21,7 @@ class Click(NamedTuple):
     occurred_at: datetime
     method: str
     user_agent: str
+    accept_language: str
 
 
 class Elsewhere(NamedTuple):
@@ -28,9 +31,9 @@ class Elsewhere(NamedTuple):
 
 
 class TextPage(NamedTuple):
-    """Show this page instead: a whole HTML document in UTF-8. Scripts and foreign content in it do not run."""
+    """Show this page instead, with its headers."""
 
-    page: bytes
+    page: Page
 
 
 Responder = Callable[[Click], Awaitable[Elsewhere | TextPage | None]]

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from datetime import UTC, datetime
 
 import httpx2
 from sqlalchemy import text
@@ -10,10 +9,7 @@ from sqlalchemy import text
 from app.main import create_app
 from app.platform.auth import Scope, create_api_key
 from app.platform.db import Database
-from app.platform.telemetry import Metrics
-from app.platform.tokens import TokenKey
-from app.tracking.models import EventKind
-from app.tracking.recorder import Event, Recorder
+from app.platform.tokens import Purpose, TokenKey
 from tests.conftest import SECRET, settings_for
 from workers.context import Context, run_job
 from workers.jobs.actions import plan_actions
@@ -22,6 +18,13 @@ from workers.main import JOBS
 CHROME = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
 )
+
+
+async def until(condition, within=10.0):
+    """Wait until a condition of other processes or tasks holds."""
+    async with asyncio.timeout(within):
+        while not await condition():  # noqa: ASYNC110 - it looks at what others say
+            await asyncio.sleep(0.02)
 
 
 class Receiver:
@@ -66,6 +69,7 @@ class World:
         self.database = Database.connect(self.settings, name="test")
         self.context = Context(self.settings, self.database, TokenKey.from_secret(SECRET))
         self.app = create_app(self.settings, database=self.database)
+        self.clicks = 0
 
     async def __aenter__(self):
         async with self.database.begin() as session:
@@ -73,15 +77,17 @@ class World:
         headers = {"Authorization": f"Bearer {key}"}
         transport = httpx2.ASGITransport(self.app, raise_app_exceptions=False)
         self.client = httpx2.AsyncClient(transport=transport, base_url="http://test", headers=headers)
-        self.recorder = Recorder(self.settings, metrics=Metrics())
-        await self.recorder.start()
+        self.lifespan = self.app.router.lifespan_context(self.app)
+        await self.lifespan.__aenter__()
+        self.reader = httpx2.AsyncClient(transport=transport, base_url="http://test")
         await self.sql("INSERT INTO mailing (id, name, from_name, from_email, subject, html)"
-                       " VALUES (1, 'Høst', '', '', '', '')")  # fmt: skip
+                       " VALUES (1, 'Høst', '', '', '', '') ON CONFLICT DO NOTHING")  # fmt: skip
         return self
 
     async def __aexit__(self, *_):
-        await self.recorder.stop()
+        await self.reader.aclose()
         await self.client.aclose()
+        await self.lifespan.__aexit__(None, None, None)
         await self.database.close()
 
     async def sql(self, statement, **params):
@@ -121,9 +127,21 @@ class World:
         )  # fmt: skip
         return rows[0].id
 
-    async def click(self, recipient, tracked, *, method="GET", user_agent=CHROME, recorder=None):
-        event = Event(EventKind.CLICK, 1, recipient, tracked, datetime.now(UTC), method, user_agent)
-        await (recorder or self.recorder).record(event)
+    async def visit(self, recipient, tracked, *, method="GET", user_agent=CHROME, **headers):
+        """Follow a link of the message."""
+        token = self.context.tokens.make(Purpose.CLICK, recipient, tracked)
+        self.clicks += bool(recipient)
+        sent = {"user-agent": user_agent, **{name.replace("_", "-"): value for name, value in headers.items()}}
+        return await self.reader.request(method, f"/c/{token}", headers=sent)
+
+    async def click(self, recipient, tracked, **how):
+        """Follow a link, and wait until that is stored."""
+        answer = await self.visit(recipient, tracked, **how)
+        await until(self._is_stored)
+        return answer
+
+    async def _is_stored(self):
+        return (await self.sql("SELECT count(*) AS stored FROM engagement"))[0].stored >= self.clicks
 
     async def work(self):
         """What the watch and a worker do, once."""

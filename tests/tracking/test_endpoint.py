@@ -3,6 +3,7 @@
 import httpx2
 import pytest
 
+from app.letterhead.frame import Page
 from app.platform.db import Database
 from app.platform.telemetry import Metrics
 from app.platform.tokens import Purpose, TokenKey
@@ -186,20 +187,27 @@ async def test_everything_else_goes_to_the_application_behind(reader):
 
 
 async def test_a_responder_answers_in_place_of_the_target_and_the_click_is_stored(sent, tracking, reader):
-    answers = [Elsewhere('https://example.com/[[customer.firstname|default("du")]]/ny'), TextPage(b"<p>Takk</p>"), None]
+    answers = [
+        Elsewhere('https://example.com/[[customer.firstname|default("du")]]/ny'),
+        TextPage(Page(b"<p>Takk</p>", {"Content-Type": "text/html; charset=utf-8"})),
+        None,
+    ]
     asked = []
 
     async def respond(click):
         asked.append(click)
         return answers[len(asked) - 1]
 
-    await tracking.links.find(2, within=5)
-    tracking.links._library_links[tracking.links._ids.index(2)] = 77
+    await sent.sql("INSERT INTO library_link (id, name, target, target_key) VALUES (77, '', '', '')")
+    await sent.sql(
+        "INSERT INTO link (id, mailing_id, position, target, library_link_id)"
+        " VALUES (78, 1, 78, 'https://example.com/2', 77)"
+    )
     tracking.responders[77] = respond
-    got = [await reader.get(click_path(tracking, 4, 2)) for _ in answers]
+    got = [await reader.get(click_path(tracking, 4, 78)) for _ in answers]
     assert [(answer.status_code, answer.headers.get("location")) for answer in got] == [
         (302, "https://example.com/du/ny"), (200, None), (302, "https://example.com/2"),
     ]  # fmt: skip
     assert got[1].text == "<p>Takk</p>"
-    assert (asked[0].recipient_id, asked[0].mailing_id, asked[0].link_id, asked[0].library_link_id) == (4, 1, 2, 77)
+    assert (asked[0].recipient_id, asked[0].mailing_id, asked[0].link_id, asked[0].library_link_id) == (4, 1, 78, 77)
     assert len(await events(sent)) == 3
