@@ -17,7 +17,7 @@ class Link(Row, table=True):
 
     __table_args__ = (
         # The hash, since an index entry holds at most 2.7 kB and a target may be longer.
-        sa.Index("link_target_idx", "mailing_id", "position", sa.text("md5(target)"), unique=True),
+        sa.Index("link_target_idx", "mailing_id", "position", sa.text("md5(target)"), "registered_as", unique=True),
         sa.Index("link_library_link_idx", "library_link_id", postgresql_where=sa.text("library_link_id IS NOT NULL")),
     )
 
@@ -35,6 +35,13 @@ class Link(Row, table=True):
         sa_column_kwargs={"server_default": sa.false()},
         description="no person can see it, so who follows it is a machine (D45)",
     )
+    registered_as: int = Field(
+        default=0,
+        sa_type=sa.BigInteger,
+        sa_column_kwargs={"server_default": "0"},
+        description="the library link it was registered for, also when that is gone; 0 is none, -1 a honeypot",
+    )
+    registered_at: datetime = moment(default_now=True)
 
 
 class EventKind(StrEnum):

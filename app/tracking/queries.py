@@ -173,20 +173,22 @@ async def links_beside(session: AsyncSession, *, link_id: int) -> Sequence[LinkR
 
 _REGISTER = text("""
     -- The ids of a mailing's links in the order of their positions. The same target at the same position is the same
-    -- link, found by link_target_idx; another target there is another link: links never change (D41). Only a draft's
-    -- may become one of the library's, or none. A library link that is deleted this very moment is none.
+    -- link, found by link_target_idx; another target there, or the same for another link of the library, is another
+    -- link: links never change (D41). A library link that is deleted this very moment is none.
     WITH given AS (
         SELECT position - 1 AS position, target, honeypot,
                (SELECT id FROM library_link WHERE id = t.library_link_id FOR KEY SHARE) AS library_link_id
         FROM unnest(:targets, :library_link_ids, :honeypots)
             WITH ORDINALITY AS t (target, library_link_id, honeypot, position)
     )
-    INSERT INTO link AS l (mailing_id, position, target, frozen, library_link_id, honeypot)
-    SELECT :mailing_id, position, target, :frozen, library_link_id, honeypot FROM given ORDER BY position
-    ON CONFLICT (mailing_id, position, md5(target)) DO UPDATE SET
-        frozen = l.frozen OR excluded.frozen,
-        library_link_id = CASE WHEN l.frozen THEN l.library_link_id ELSE excluded.library_link_id END,
-        honeypot = CASE WHEN l.frozen THEN l.honeypot ELSE excluded.honeypot END
+    INSERT INTO link AS l (
+        mailing_id, position, target, frozen, library_link_id, honeypot, registered_as, registered_at
+    )
+    SELECT :mailing_id, position, target, :frozen, library_link_id, honeypot,
+           CASE WHEN honeypot THEN -1 ELSE coalesce(library_link_id, 0) END, statement_timestamp()
+    FROM given ORDER BY position
+    ON CONFLICT (mailing_id, position, md5(target), registered_as)
+        DO UPDATE SET frozen = l.frozen OR excluded.frozen, registered_at = statement_timestamp()
     RETURNING id, position
 """).bindparams(
     sa.bindparam("targets", type_=sa.ARRAY(sa.Text)),
@@ -236,7 +238,7 @@ async def recipient_values(session: AsyncSession, *, recipient_id: int) -> Any |
 
 _CLICKS = text("""
     -- A page of a mailing's links with their clicks: link_target_idx and the tally's primary key. Once it is frozen,
-    -- only those that were sent.
+    -- those that were sent; before that, those of the latest preview or test.
     -- The tally is by the hour, so the sum is over hours, never over events.
     SELECT l.id, l.position, l.target, l.library_link_id, l.honeypot,
            coalesce(t.human, 0) AS human, coalesce(t.machine, 0) AS machine
@@ -247,7 +249,9 @@ _CLICKS = text("""
         FROM engagement_tally WHERE mailing_id = l.mailing_id AND link_id = l.id AND kind = 'click'
     ) AS t ON true
     WHERE l.mailing_id = :mailing_id AND (l.position, l.id) > (:position, :id)
-        AND (l.frozen OR NOT EXISTS (SELECT FROM link WHERE mailing_id = :mailing_id AND frozen))
+        AND (l.frozen OR l.registered_at = (
+            SELECT max(registered_at) FROM link WHERE mailing_id = :mailing_id HAVING NOT bool_or(frozen)
+        ))
     ORDER BY l.position, l.id LIMIT :limit
 """).bindparams(sa.bindparam("position", type_=sa.Integer), sa.bindparam("id", type_=sa.BigInteger))
 

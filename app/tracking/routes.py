@@ -31,7 +31,7 @@ async def list_mailing_links(
 ) -> Page[MailingLinkOut]:
     """List the tracked links of a mailing in the order of the message, with their clicks.
 
-    Of a draft they are those that previews and tests of it had so far; once it is sent, those that it was sent with.
+    Of a draft they are those that its latest preview or test had; once it is sent, those that it was sent with.
     """
     key = read_key(cursor, int, int)
     after = (key[0] - 1, key[1]) if key else None

@@ -3,9 +3,13 @@
 import html as html_entities
 import re
 
+import inscriptis
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from inscriptis.html_properties import Display
+from inscriptis.model.config import ParserConfig
+from inscriptis.model.html_element import HtmlElement
 
 from app.content.checks import check_message
 from app.content.compiled import CompiledMessage, preview
@@ -100,6 +104,16 @@ def test_only_targets_on_the_web_are_tracked():
     assert message.links == ()
     assert "href='mailto:sale@b.example?subject=Hi%20K%C3%A5re'" in shown.html
     assert shown.text.strip() == "Mail <sale@b.example>"
+
+
+def test_the_mailings_own_values_are_filled_into_a_library_target():
+    library = {5: "https://a.example/?m=[[mailing.name]]&p=[[project.name]]&c=[[customer.number]]"}
+    changes = {"library": library, "values": {"mailing.name": "A&B"}}
+    message, _ = seen("<a href='[[link.library.5]]'>a</a>", **changes)
+    assert message.links[0].target == "https://a.example/?m=A%26B&p=&c=[[customer.number]]"
+    assert message.missing == {"project.name"}
+    _, plain = seen("<a href='[[link.library.5]]'>a</a>", clicks=False, **changes)
+    assert "href='https://a.example/?m=A%26B&amp;p=&amp;c=7%268'" in plain.html
 
 
 def test_outlooks_own_buttons_may_refer_to_the_library():
@@ -201,6 +215,10 @@ def test_the_honeypot_is_for_programs_alone():  # D45
     assert shown.html.endswith(f"{trap}</body>")
     assert trap == f'<a href="{address(1)}" aria-hidden="true" tabindex="-1" style="display:none"></a>'
     assert address(1) not in shown.text
+    shown_without_style = inscriptis.get_text(
+        shown.html, ParserConfig(css={"body": HtmlElement(display=Display.block)})
+    )
+    assert shown_without_style.strip() == "a"  # a program that shows text has nothing to show
     _, denied = seen(html, track_all_links=True, honeypot=True, clicks=False)
     assert denied.html == html.replace("[[customer.name]]", "")
 

@@ -128,6 +128,7 @@ async def test_a_draft_that_got_its_link_into_the_library_later_knows_it(desk):
     prices = await link(desk, target="https://a.example/")
     await desk.get(f"mailings/{mailing}/preview")
     assert await links_of(desk, mailing) == [("https://a.example/", prices, False)]
+    assert (await desk.sql("SELECT count(*) AS links FROM link WHERE mailing_id = :id", id=mailing)).one().links == 2
     await desk.send(mailing)
     assert await links_of(desk, mailing) == [("https://a.example/", prices, False)]
 
