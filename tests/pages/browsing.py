@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 
+import httpx2
 import pytest
 import uvicorn
 from playwright.async_api import Browser, async_playwright
@@ -17,6 +18,7 @@ from app.contacts.models import Person
 from app.embedded.ports import free_port
 from app.mailings.models import Mailing, MailingState
 from app.main import create_app
+from app.platform.auth import Scope, create_api_key
 from app.platform.db import Database
 from app.platform.tokens import Purpose
 from app.recipients.models import Recipient, RecipientStatus
@@ -78,6 +80,15 @@ class Site:
             await serving
             await self.database.close()
 
+    @property
+    def test_token(self) -> str:
+        """The token of a test message's unsubscribe link."""
+        return self.app.state.tokens.make(Purpose.UNSUBSCRIBE, 0)
+
+    def client(self) -> httpx2.AsyncClient:
+        """A client with an admin key."""
+        return httpx2.AsyncClient(base_url=self.url, headers={"Authorization": f"Bearer {self.key}"})
+
     async def fill(self) -> None:
         """Three subscription types, and a mailing of the first."""
         async with self.database.begin() as session:
@@ -96,6 +107,7 @@ class Site:
             session.add(mailing)
             await session.flush()
             self.mailing_id = mailing.id
+            self.key = await create_api_key(session, name="browser", scopes=[Scope.ADMIN])
 
     async def add(self, *, language: str | None = None, days_ago: int = 0, known: bool = True) -> "Reader":
         """A person who receives the first two types, with a line of the mailing."""
