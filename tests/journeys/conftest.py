@@ -19,7 +19,9 @@ class Service:
         admin_key = (data_dir / "admin-key").read_text().strip()
         self.url = f"http://127.0.0.1:{up.port}"
         self.maildir = data_dir / "mail"
-        self.inbound_port = int(json.loads((data_dir / "running.json").read_text())["BUDSTIKKE_INBOUND_PORT"])
+        running = json.loads((data_dir / "running.json").read_text())
+        self.inbound_port = int(running["BUDSTIKKE_INBOUND_PORT"])
+        self.database_url = running["BUDSTIKKE_DATABASE_URL"]
         self.crm = httpx2.Client(base_url=self.url, headers={"Authorization": f"Bearer {admin_key}"}, timeout=30)
         self.reader = httpx2.Client(base_url=self.url, timeout=30, headers={"User-Agent": BROWSER})
 
