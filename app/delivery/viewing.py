@@ -20,8 +20,10 @@ async def html_as_sent(
 ) -> str | None:
     """Return the HTML a recipient was sent, with the same links; None when the mailing or the recipient is gone.
 
-    The message is the frozen one. Merge values are the person's present ones: where they changed since, so does the
-    page; once the person is deleted, only name and address are filled, and once erased, nothing.
+    The message is the frozen one, and so are its merge values, where the audit log knows what was changed since:
+    what one statement changed for more than 500 persons is shown as it is now. Once the person is deleted, only name
+    and address are filled. Links and pixel are those that the person permits today (D43): a consent withdrawn after
+    the message was sent counts here.
     """
     dispatch = await queries.find_dispatch(session, mailing_id=mailing_id)
     if dispatch is None:
@@ -34,7 +36,7 @@ async def html_as_sent(
         settings=settings,
         tokens=tokens,
     )
-    select = select_recipients(plan.tags, where=BY_ID)
+    select = select_recipients(plan.tags, where=BY_ID, as_sent=True)
     row = (
         await session.exec(select, params={"mailing_id": mailing_id, "recipient_id": recipient_id})  # type: ignore[call-overload]
     ).one_or_none()
