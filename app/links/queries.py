@@ -26,21 +26,31 @@ async def find_link(
 
 
 async def page_of_links(
-    session: AsyncSession, *, folder_id: int | None, name: str | None, target: str | None, after: int | None, limit: int
-) -> Sequence[LibraryLink]:
-    """Return at most `limit + 1` links with ids over `after`, in the order of their ids.
+    session: AsyncSession,
+    *,
+    folder_id: int | None,
+    name: str | None,
+    target: str | None,
+    by_name: bool,
+    after: Sequence[Any] | None,
+    limit: int,
+) -> Sequence[tuple[LibraryLink, str]]:
+    """Return at most `limit + 1` links, each with its name in small letters: by that, or in the order of their ids.
 
     Those in a folder, with something in their name or target, whatever its case; the library is small enough to look.
+    `after` is the key of the last one before: id, or small name and id.
     """
-    query = select(LibraryLink).order_by(col(LibraryLink.id)).limit(limit + 1)
+    small = sa.func.lower(col(LibraryLink.name))
+    query = select(LibraryLink, small)
+    key = (small, col(LibraryLink.id)) if by_name else (col(LibraryLink.id),)
     if folder_id is not None:
         query = query.where(LibraryLink.folder_id == folder_id)
     for column, sought in ((LibraryLink.name, name), (LibraryLink.target, target)):
         if sought is not None:
             query = query.where(sa.func.strpos(sa.func.lower(column), sa.func.lower(sought)) > 0)
     if after is not None:
-        query = query.where(col(LibraryLink.id) > after)
-    return (await session.exec(query)).all()
+        query = query.where(sa.tuple_(*key) > sa.tuple_(*(sa.literal(value) for value in after)))
+    return (await session.exec(query.order_by(*key).limit(limit + 1))).all()
 
 
 _COPY_ACTIONS = text("""

@@ -10,12 +10,12 @@ from app.content.schemas import Key
 from app.links import queries, service
 from app.links.errors import InvalidTarget, LibraryLinkInUse, LibraryLinkNotFound
 from app.links.models import LibraryLink
-from app.links.schemas import LibraryLinkIn, LibraryLinkOut, LibraryLinkPatch, LinkUse
+from app.links.schemas import LibraryLinkIn, LibraryLinkOut, LibraryLinkPatch, LinkSort, LinkUse
 from app.links.targets import can_be_tracked
 from app.platform.auth import MailingsRead, MailingsWrite
 from app.platform.errors import PreconditionFailed, declare
 from app.platform.http import Session, check_match, etag, router
-from app.platform.pages import Cursor, Limit, Page, page_of, read_cursor, read_key
+from app.platform.pages import Cursor, Limit, Page, page_of, read_key
 
 routes = router(prefix="/v1/links", tag="links")
 
@@ -61,14 +61,22 @@ async def list_links(
     target: Annotated[
         Sought | None, Query(description="Only those with this in their target, whatever its case")
     ] = None,
+    sort: Annotated[LinkSort, Query(description="`oldest` first, or by `name`, whatever its case")] = LinkSort.OLDEST,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[LibraryLinkOut]:
-    """List links, oldest first: all, or those for which everything that is told holds."""
+    """List links: all, or those for which everything that is told holds."""
+    by_name = sort is LinkSort.NAME
+    after = read_key(cursor, *((str, int) if by_name else (int,)))
     rows = await queries.page_of_links(
-        session, folder_id=folder_id, name=name, target=target, after=read_cursor(cursor), limit=limit
+        session, folder_id=folder_id, name=name, target=target, by_name=by_name, after=after, limit=limit
     )
-    return Page[LibraryLinkOut](**page_of(rows, limit=limit, show=show))
+    return Page[LibraryLinkOut](
+        **page_of(
+            rows, limit=limit, show=lambda row: show(row[0]),
+            key=lambda row: (row[1], row[0].id) if by_name else (row[0].id,),
+        )
+    )  # fmt: skip
 
 
 @routes.get("/{link_id}", operation_id="get_link", responses=declare(LibraryLinkNotFound), summary="Get a link")

@@ -1,6 +1,7 @@
 """What the API takes and shows of the link library."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -42,6 +43,13 @@ class LibraryLinkPatch(BaseModel):
     target: Target = Field(default="-", description=_TARGET)
     description: Description = ""
     folder_id: Key | None = Field(default=None, description="A folder for links; null: in none")
+
+
+class LinkSort(StrEnum):
+    """The order of the library."""
+
+    OLDEST = "oldest"
+    NAME = "name"
 
 
 class LinkUse(BaseModel):

@@ -61,6 +61,10 @@ async def test_links_are_listed_by_folder_name_and_target_in_pages(client, creat
     assert await found(client, name="lInK") == ids
     assert await found(client, name="% OFF_") == [other]
     assert await found(client, target="SALE@") == [other]
+    by_name = (await client.get("/v1/links?sort=name&limit=2")).json()
+    rest = await found(client, sort="name", limit=2, cursor=by_name["next_cursor"])
+    assert [item["id"] for item in by_name["items"]] + rest == [other, *ids]
+    assert (await client.get("/v1/links", params={"cursor": by_name["next_cursor"]})).status_code == 422
     assert await found(client, target="a.example", name="link 1") == [ids[1]]
 
 
