@@ -23,6 +23,7 @@ from app.content.merge_tags import Hole
 from app.letterhead.frame import Page, written_page
 from app.letterhead.languages import choose_language
 from app.letterhead.looks import Looks
+from app.letterhead.service import refresh
 from app.links.targets import TargetError, can_be_tracked, read_library_target
 from app.platform.db import DATABASE_AWAY, Database
 from app.platform.settings import Settings
@@ -107,6 +108,7 @@ class Answering:
     async def look(self) -> None:
         """Read what answers clicks, if it has changed; raises what the driver raises."""
         async with self._database.begin() as session:
+            await refresh(session, looks=self._looks)  # pages of actions wear it, and a process may show no others
             stamp = await answer_queries.stamp(session)
             if stamp == self._stamp:
                 return

@@ -38,6 +38,12 @@ SECTIONS = {
         FROM engagement AS e LEFT JOIN link AS l ON l.id = e.link_id
         WHERE e.recipient_id = ANY(:lines) ORDER BY e.occurred_at, e.id
     """),
+    # by action_run_once_idx
+    "action_runs": about("""
+        SELECT to_jsonb(r) AS line FROM action_run AS r WHERE recipient_id = ANY(:lines) ORDER BY id
+    """),
+    "follow_ups": about("SELECT to_jsonb(f) AS line FROM follow_up AS f WHERE person_id = :person_id ORDER BY id"),
+    "requests": about("SELECT to_jsonb(r) AS line FROM request AS r WHERE person_id = :person_id ORDER BY id"),
     "bounces": about("SELECT to_jsonb(b) AS line FROM bounce AS b WHERE recipient_id = ANY(:lines) ORDER BY id"),
     "blocked_addresses": about("""
         SELECT to_jsonb(b) AS line FROM blocked_address AS b WHERE email_key = ANY(:keys) ORDER BY id

@@ -20,6 +20,7 @@ class PersonExport(BaseModel):
                     "person": {"id": 17, "name": "Kari Nordmann", "email": "kari@example.com", "city": "Oslo"},
                     "company": None, "emails": [], "interests": [{"id": 4, "name": "Product news"}], "selections": [],
                     "projects": [], "subscriptions": [], "consents": [], "mailings": [], "engagement": [],
+                    "action_runs": [], "follow_ups": [], "requests": [],
                     "bounces": [], "blocked_addresses": [], "pasted_addresses": [], "import_problems": [],
                     "events": [], "audit_log": [],
                 }
@@ -39,6 +40,9 @@ class PersonExport(BaseModel):
     consents: list[Line] = Field(description="The whole ledger of the person and of the person's addresses")
     mailings: list[Line] = Field(description="Lines of recipient lists: what was sent when, opened, clicked, bounced")
     engagement: list[Line] = Field(description="Every click and open, with the link and the verdict on it")
+    action_runs: list[Line] = Field(description="What actions of links did when the person clicked")
+    follow_ups: list[Line] = Field(description="Tasks and appointments that clicks made")
+    requests: list[Line] = Field(description="Service requests that clicks made")
     bounces: list[Line]
     blocked_addresses: list[Line]
     pasted_addresses: list[Line] = Field(description="Lines of sources that name one of the person's addresses")

@@ -72,6 +72,8 @@ async def test_a_click_does_every_kind_once(world, receiver):
     runs = await world.runs(link_id=link)
     assert {run["state"] for run in runs} == {"done"}
     assert headers["webhook-id"] == f"run_{runs[-1]['id']}"
+    export = await world.call("GET", f"persons/{kari}/export")
+    assert [len(export[section]) for section in ("action_runs", "follow_ups", "requests")] == [7, 1, 1]
     await world.click(line, tracked)
     await world.work()
     assert await world.runs(recipient_id=line) == runs
