@@ -71,7 +71,7 @@ BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.
 @pytest.fixture(scope="session")
 def service(tmp_path_factory):
     data_dir = tmp_path_factory.mktemp("journey") / "data"
-    with Up(data_dir, BUDSTIKKE_MACHINE_SECONDS=str(MACHINE_SECONDS)) as up:
+    with Up(data_dir, BUDSTIKKE_MACHINE_SECONDS=str(MACHINE_SECONDS), BUDSTIKKE_ACTION_HOLD_SECONDS="0.5") as up:
         service = Service(up, data_dir)
         yield service
         service.crm.close()
