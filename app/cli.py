@@ -110,7 +110,7 @@ def api() -> None:
     set_up_logging(settings.log_level)
     mounts = {"/dev/mail": mail_page(settings.catcher_maildir)} if settings.catcher_maildir else None
     uvicorn.run(
-        create_app(settings, mounts=mounts),
+        create_app(settings, mounts=mounts, drain_apart=True),
         host=settings.host,
         port=settings.port,
         loop="uvloop",

@@ -138,11 +138,16 @@ class Service(FastAPI):
 
 
 def create_app(
-    settings: Settings, *, database: Database | None = None, mounts: Mapping[str, ASGIApp] | None = None
+    settings: Settings,
+    *,
+    database: Database | None = None,
+    mounts: Mapping[str, ASGIApp] | None = None,
+    drain_apart: bool = False,
 ) -> Service:
     """Return the API for these settings.
 
     `database` is given by tests; `mounts` adds applications under paths (the mail catcher's page in embedded mode).
+    `drain_apart` has a process of its own store clicks and opens, one whose settings are the environment's.
     """
 
     @asynccontextmanager
@@ -172,7 +177,10 @@ def create_app(
     app.state.callers = Callers(per_minute=settings.rate_limit_per_minute)
     app.state.tokens = TokenKey.from_secret(settings.secret_key.get_secret_value())
     app.state.looks = Looks(time.monotonic)
-    tracking = Tracking(settings, database=app.state.database, tokens=app.state.tokens, metrics=app.state.metrics)
+    tracking = Tracking(
+        settings, database=app.state.database, tokens=app.state.tokens, metrics=app.state.metrics,
+        drain_apart=drain_apart,
+    )  # fmt: skip
     answering = Answering(
         settings, database=app.state.database, tokens=app.state.tokens, looks=app.state.looks,
         responders=tracking.responders,

@@ -55,6 +55,9 @@ class Settings(BaseSettings):
     preferences_days: int = Field(
         default=21, ge=1, le=3650, description="how long a message's link to the preferences works (D46)"
     )
+    spool_limit_mb: int = Field(
+        default=1024, ge=16, description="MiB of clicks and opens kept on disk while the database is away"
+    )
     webhook_private_addresses: bool = Field(
         default=False, description="webhooks may lead to private addresses, and by http"
     )
@@ -130,6 +133,11 @@ class Settings(BaseSettings):
     def journal_dir(self) -> Path:
         """Where senders keep their journals: local to the machine, never shared (exactness 4)."""
         return self.data_dir / "journal"
+
+    @property
+    def spool_dir(self) -> Path:
+        """Where the API keeps clicks and opens until the database has them: local to the machine (decision 27)."""
+        return self.data_dir / "spool"
 
     @property
     def unsubscribe_email(self) -> str:

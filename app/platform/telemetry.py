@@ -3,7 +3,7 @@
 import logging
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from structlog.tracebacks import ExceptionDictTransformer
 
 
@@ -42,3 +42,15 @@ class Metrics:
         self.engagement = Counter(
             "budstikke_engagement_total", "Clicks and opens recorded, by kind.", ["kind"], registry=self.registry
         )
+        self.engagement_stored = Counter(
+            "budstikke_engagement_stored_total", "Clicks and opens of this machine that PostgreSQL took.",
+            registry=self.registry,
+        )  # fmt: skip
+        self.engagement_dropped = Counter(
+            "budstikke_engagement_dropped_total", "Clicks and opens lost: neither disk nor database took them.",
+            registry=self.registry,
+        )  # fmt: skip
+        self.engagement_behind = Gauge(
+            "budstikke_engagement_behind_seconds", "Age of what was stored last; 0 when nothing waits in the spool.",
+            registry=self.registry,
+        )  # fmt: skip

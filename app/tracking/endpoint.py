@@ -5,6 +5,7 @@ the database is away. It leads nowhere but to a stored target (D37). The pixel i
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -28,14 +29,16 @@ from app.tracking.answers import (
     send_pixel,
     send_redirect,
 )
+from app.tracking.events import CLICK, OPEN, record_of
+from app.tracking.keeper import DrainerKeeper
 from app.tracking.link_table import Found, LinkTable, is_template, octets_of
-from app.tracking.models import EventKind
-from app.tracking.recorder import Event, Recorder
+from app.tracking.recorder import Recorder
 from app.tracking.responders import Click, Elsewhere, Responder, TextPage
 from app.tracking.values import read_values
 
 READ_WITHIN = 0.7
 """Seconds that a reader waits for a query: a link not in memory, or what fills its merge tags."""
+AWAY_SECONDS = 1.0  # how long a database that did not answer is not asked for what fills merge tags
 FILL_AGAIN = 2.0  # seconds until the link table is filled on, when the database went away
 
 _CLICKS, _OPENS = ("/c/", "/c%", "/C/"), ("/o/", "/o%", "/O/")  # with % where a gateway encoded the path twice
@@ -46,24 +49,30 @@ DATABASE_AWAY = (SQLAlchemyError, asyncpg.PostgresError, OSError, TimeoutError)
 class Tracking:
     """What clicks and opens need: the key of their tokens, the links, and the recorder."""
 
-    def __init__(self, settings: Settings, *, database: Database, tokens: TokenKey, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, *, database: Database, tokens: TokenKey, metrics: Metrics, drain_apart: bool = False
+    ) -> None:
         self.tokens = tokens
         self.database = database
         self.links = LinkTable(database)
         self.recorder = Recorder(settings, metrics=metrics)
         self.responders: dict[int, Responder] = {}
         """By library link: see `responders`."""
+        self._drainer = DrainerKeeper(settings, metrics=metrics, apart=drain_apart)
+        self._away_until = 0.0
         self._reading: set[asyncio.Task[dict[str, str]]] = set()
         self._filling: asyncio.Task[None] | None = None
 
     async def startup(self) -> None:
         """Begin to record and to fill the link table. Nobody waits for it: links not in it yet are asked for."""
         await self.recorder.start()
+        await self._drainer.start()
         self._filling = asyncio.create_task(self._fill(), name="link table")
 
     async def shutdown(self) -> None:
         """Write what is waiting. Call when no more requests come in, before the database is closed."""
         await self.recorder.stop()
+        await self._drainer.stop()
         tasks = [*self._reading, *([self._filling] if self._filling else [])]
         for task in tasks:
             task.cancel()
@@ -79,19 +88,23 @@ class Tracking:
 
     async def values(self, recipient_id: int) -> dict[str, str]:
         """Return what fills a target's merge tags; nothing (so their defaults) when the database is away."""
-        if self.recorder.away:
+        if time.monotonic() < self._away_until:
             return {}
         reading = asyncio.create_task(self._read_values(recipient_id))
         self._reading.add(reading)
         reading.add_done_callback(self._reading.discard)
         await asyncio.wait({reading}, timeout=READ_WITHIN)
-        return reading.result() if reading.done() else {}
+        if reading.done():
+            return reading.result()
+        self._away_until = time.monotonic() + AWAY_SECONDS
+        return {}
 
     async def _read_values(self, recipient_id: int) -> dict[str, str]:
         try:
             async with self.database.begin() as session:
                 return await read_values(session, recipient_id=recipient_id)
         except DATABASE_AWAY as error:
+            self._away_until = time.monotonic() + AWAY_SECONDS
             log.warning("links.no_values", kind=type(error).__name__)
             return {}
 
@@ -132,10 +145,9 @@ class TrackingEndpoint:
                 await send_page(scope, send, 404, NOT_FOUND)
                 return
         mailing_id, library_link_id, target = link
-        event = _event(scope, EventKind.CLICK, mailing_id, recipient_id, link_id)
-        stored = tracking.recorder.record(event) if recipient_id else None
+        stored = self._record(scope, CLICK, mailing_id, recipient_id, link_id) if recipient_id else None
         if library_link_id in tracking.responders:
-            answer = await tracking.responders[library_link_id](_as_click(scope, event, link))
+            answer = await tracking.responders[library_link_id](_as_click(scope, recipient_id, link_id, link))
             if isinstance(answer, TextPage):
                 if stored is not None:
                     await stored
@@ -156,25 +168,27 @@ class TrackingEndpoint:
         except InvalidToken:
             recipient_id = 0
         if recipient_id:  # 0 is a test message: nothing is stored (D15, D42)
-            await self.tracking.recorder.record(_event(scope, EventKind.OPEN, None, recipient_id, None))
+            await self._record(scope, OPEN, 0, recipient_id, 0)
         await send_pixel(scope, send)
 
+    def _record(self, scope: Scope, kind: int, mailing_id: int, recipient_id: int, link_id: int) -> Awaitable[None]:
+        agent = b""
+        for name, value in scope["headers"]:
+            if name == b"user-agent":
+                agent = value
+                break
+        microseconds = time.time_ns() // 1000
+        return self.tracking.recorder.record(
+            record_of(kind, mailing_id, recipient_id, link_id, microseconds, scope["method"], agent)
+        )
 
-def _event(scope: Scope, kind: EventKind, mailing_id: int | None, recipient_id: int, link_id: int | None) -> Event:
-    user_agent = ""
-    for name, value in scope["headers"]:
-        if name == b"user-agent":
-            user_agent = value.decode("latin-1").replace("\0", "")
-            break
-    return Event(kind, mailing_id, recipient_id, link_id, datetime.now(UTC), scope["method"], user_agent)
 
-
-def _as_click(scope: Scope, event: Event, link: Found) -> Click:
+def _as_click(scope: Scope, recipient_id: int, link_id: int, link: Found) -> Click:
     mailing_id, library_link_id, _ = link
-    languages = next((value for name, value in scope["headers"] if name == b"accept-language"), b"")
+    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
     return Click(
-        event.recipient_id, mailing_id, event.link_id or 0, library_link_id, event.occurred_at, event.method,
-        event.user_agent, languages.decode("latin-1"),
+        recipient_id, mailing_id, link_id, library_link_id, datetime.now(UTC), scope["method"],
+        headers.get(b"user-agent", ""), headers.get(b"accept-language", ""),
     )  # fmt: skip
 
 

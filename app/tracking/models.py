@@ -89,6 +89,17 @@ class Engagement(SQLModel, table=True):
     rule_version: int
 
 
+class EngagementSpool(SQLModel, table=True):
+    """How far a process's spool is stored: with the events, in one transaction (decision 27)."""
+
+    __tablename__ = "engagement_spool"
+
+    owner: str = Field(sa_type=sa.Text, primary_key=True)
+    drained: int = Field(sa_type=sa.BigInteger, description="the number of its next event")
+    updated_at: datetime = moment(default_now=True)
+    finished_at: datetime | None = moment(nullable=True)
+
+
 class EngagementTally(SQLModel, table=True):
     """Events by mailing, link, kind, verdict and hour; kept by a trigger, so they equal a recount at any time."""
 

@@ -25,13 +25,17 @@ from app.tracking.verdicts import (
 
 RECORDER_LOCK = 0x42554453  # an advisory lock's key, taken by nothing else
 
-RESERVE_IDS = """
-    -- Keys for events that are yet to be stored: a group that is sent twice because its reply was lost brings the same
-    -- keys again, and nothing is stored twice.
-    SELECT nextval(pg_get_serial_sequence('engagement', 'id')) FROM generate_series(1, $1::int)
-"""
+DRAIN = "SELECT pg_temp.drain_engagement($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+"""Store a batch of a spool: (owner, number before, number after, columns …); returns the number it is drained to."""
 
-STORE_GROUP = "SELECT pg_temp.store_engagement($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+DRAINED = "SELECT coalesce((SELECT drained FROM engagement_spool WHERE owner = $1), 0)"
+
+FINISHED = "UPDATE engagement_spool SET finished_at = now() WHERE owner = $1"
+
+FORGET_FINISHED = """
+    -- The rows of spools that were deleted: kept for a month, since a copy of the directory may be brought back.
+    DELETE FROM engagement_spool WHERE finished_at < now() - interval '30 days'
+"""
 
 # A recipient's latest clicks around those of the group: engagement_recipient_idx, read backwards.
 _CLICKS_AROUND = f"""
@@ -49,15 +53,16 @@ _CLICKS_AROUND = f"""
     ) AS c
 """
 
-DEFINE_STORE_GROUP = f"""
+DEFINE_STORE = f"""
 -- Stores a group of events with their verdicts, judges bursts, and sets the recipients' marks: one call, one commit.
 -- It lives in the session (pg_temp), so that two versions of the service, with different rules, run side by side.
 -- Every statement finds its rows by key; each must see what the one before it did, so they stay apart.
 CREATE FUNCTION pg_temp.store_engagement(
-    ids bigint[], kinds text[], mailing_ids bigint[], recipient_ids bigint[], link_ids bigint[], moments timestamptz[],
+    kinds text[], mailing_ids bigint[], recipient_ids bigint[], link_ids bigint[], moments timestamptz[],
     methods text[], agents text[], verdicts text[], reason_lists text[], machine_seconds double precision
 ) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
+    ids bigint[];
     suspects bigint[];
     rejudged bigint[];
 BEGIN
@@ -65,6 +70,10 @@ BEGIN
     -- processes is seen whole by the last of them, and two groups never wait for each other in a circle. They would
     -- queue for the rows of the tally anyway.
     PERFORM pg_advisory_xact_lock({RECORDER_LOCK});
+
+    ids := ARRAY(
+        SELECT nextval(pg_get_serial_sequence('engagement', 'id')) FROM generate_series(1, cardinality(kinds))
+    );
 
     -- An open of a recipient who is gone belongs to no mailing any more; a click does, by its link.
     INSERT INTO engagement (
@@ -82,8 +91,7 @@ BEGIN
             WHEN r.sent_at IS NULL THEN r.status = 'ready' ELSE e.moment < r.sent_at + machine_seconds * interval '1 s'
         END AS soon
     ) AS s
-    WHERE coalesce(e.mailing_id, r.mailing_id) IS NOT NULL
-    ON CONFLICT (id) DO NOTHING;
+    WHERE coalesce(e.mailing_id, r.mailing_id) IS NOT NULL;
 
     SELECT array_agg(recipient_id) INTO suspects FROM (
         SELECT g.recipient_id FROM {_CLICKS_AROUND}
@@ -150,6 +158,33 @@ BEGIN
     );
 
     {ENTER_RUNS}
+END $$
+"""
+
+DEFINE_DRAIN = """
+-- Stores what a spool has from number `before` to `upto`, and that it is drained so far: both or neither. Returns how
+-- far it is drained; where that is not `upto`, nothing was stored, since somebody stored it before.
+CREATE FUNCTION pg_temp.drain_engagement(
+    spool text, before bigint, upto bigint, kinds text[], mailing_ids bigint[], recipient_ids bigint[],
+    link_ids bigint[], moments timestamptz[], methods text[], agents text[], verdicts text[], reason_lists text[],
+    machine_seconds double precision
+) RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE engagement_spool SET drained = upto, updated_at = now(), finished_at = NULL
+    WHERE owner = spool AND drained = before;
+    IF NOT FOUND THEN
+        INSERT INTO engagement_spool (owner, drained) SELECT spool, upto WHERE before = 0 ON CONFLICT DO NOTHING;
+        IF NOT FOUND THEN
+            RETURN coalesce((SELECT drained FROM engagement_spool WHERE owner = spool), 0);
+        END IF;
+    END IF;
+    IF cardinality(kinds) > 0 THEN
+        PERFORM pg_temp.store_engagement(
+            kinds, mailing_ids, recipient_ids, link_ids, moments, methods, agents, verdicts, reason_lists,
+            machine_seconds
+        );
+    END IF;
+    RETURN upto;
 END $$
 """
 

@@ -13,6 +13,7 @@ NOT_AUDITED = {
     "consent_state": "derived from the ledger",
     "dispatch": "the frozen plan of a send, which follows from the mailing",
     "engagement": "what readers did, kept as it came in, and hot",
+    "engagement_spool": "how far events are stored, and hot",
     "engagement_tally": "counts",
     "erasure_search": "what a search needs, gone with it",
     "erased_address": "written by erasure, which has an entry of its own",

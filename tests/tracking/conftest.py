@@ -1,12 +1,18 @@
 """A mailing that was sent an hour ago, in a database of the test's own."""
 
+import asyncio
+import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import asyncpg
 import pytest
 
+from app.platform.telemetry import Metrics
+from app.tracking.draining import Drainer
+from app.tracking.events import Event, pack
 from app.tracking.models import EventKind
-from app.tracking.recorder import Event
+from app.tracking.recorder import Recorder
 from tests.conftest import settings_for
 
 CHROME = (
@@ -17,10 +23,10 @@ CHROME = (
 class Sent:
     """Mailing 1 with links 1… and recipients 1…, and what is asked about them."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, directory: Path) -> None:
         self.url = url
         self.browser = CHROME
-        self.settings = settings_for(url, machine_seconds=2.0)
+        self.settings = settings_for(url, machine_seconds=2.0, data_dir=directory)
 
     def event(self, recipient_id: int, link_id: int) -> Event:
         return Event(EventKind.CLICK, 1, recipient_id, link_id, datetime.now(UTC), "GET", CHROME)
@@ -46,6 +52,14 @@ class Sent:
             " SELECT g, 1, 'Kari', 'kari@example.com', 'sent', $2 FROM generate_series(1, $1::int) AS g",
             recipients, hour_ago,
         )  # fmt: skip
+
+    async def stored(self, number: int, *, within: float = 20.0) -> None:
+        """Wait until so many events have been taken from spools."""
+        deadline = time.monotonic() + within
+        while (taken := (await self.sql("SELECT coalesce(sum(drained), 0) FROM engagement_spool"))[0][0]) < number:
+            assert time.monotonic() < deadline, f"{taken} of {number} stored"
+            await asyncio.sleep(0.01)
+        assert taken == number
 
     async def assert_tallies_equal_a_recount(self) -> None:
         kept = await self.sql("SELECT * FROM engagement_tally WHERE events <> 0 ORDER BY 1, 2, 3, 4, 5")
@@ -75,13 +89,69 @@ class Sent:
         assert wrong == []
 
 
+class Machine:
+    """A recorder with its drainer, on a directory of their own."""
+
+    def __init__(self, settings, *, drainer: type[Drainer] = Drainer) -> None:
+        self.metrics = Metrics()
+        self.recorder = Recorder(settings, metrics=self.metrics)
+        self.told: list[tuple[str, int]] = []
+        self.drainer = drainer(settings, tell=lambda what, number: self.told.append((what, number)))
+        self.recorded = 0
+        self.settings = settings
+
+    async def start(self) -> None:
+        await self.recorder.start()
+        self.settings.spool_dir.mkdir(parents=True, exist_ok=True)
+        self.draining = asyncio.create_task(self.drainer.run())
+
+    async def stop(self) -> None:
+        """Stop when everything is stored."""
+        await self.recorder.stop()
+        self.drainer.stop()
+        await self.draining
+
+    async def record(self, *events: Event) -> None:
+        """Record events together; return when they are on disk."""
+        await asyncio.gather(*[asyncio.ensure_future(self.recorder.record(pack(event))) for event in events])
+
+    async def store(self, *events: Event) -> None:
+        """Record events together; return when the database has them."""
+        await self.record(*events)
+        self.recorded += len(events)
+        deadline = time.monotonic() + 20
+        while sum(number for what, number in self.told if what in ("stored", "lost")) < self.recorded:
+            assert time.monotonic() < deadline
+            if self.draining.done():
+                await self.draining
+            await asyncio.sleep(0.005)
+
+
 @pytest.fixture
 def sent_factory():
     return Sent
 
 
 @pytest.fixture
-async def sent(fresh_database) -> Sent:
-    sent = Sent(fresh_database)
+async def machine_factory(sent, tmp_path):
+    """Makes machines that run on the same database, each with a disk of its own."""
+    made: list[Machine] = []
+
+    async def make(**changes) -> Machine:
+        directory = tmp_path / f"machine-{len(made)}"
+        machine = Machine(sent.settings.model_copy(update={"data_dir": directory}), **changes)
+        await machine.start()
+        made.append(machine)
+        return machine
+
+    yield make
+    for machine in made:
+        if not machine.draining.done():
+            await machine.stop()
+
+
+@pytest.fixture
+async def sent(fresh_database, tmp_path) -> Sent:
+    sent = Sent(fresh_database, tmp_path)
     await sent.fill(links=8, recipients=20)
     return sent

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.platform.telemetry import Metrics
+from app.tracking import draining
+from app.tracking.draining import Drainer
+from app.tracking.events import Event
 from app.tracking.models import EventKind
-from app.tracking.queries import STORE_GROUP
-from app.tracking.recorder import Event, Recorder
+from app.tracking.queries import DRAIN
 from app.tracking.verdicts import BURST_LINKS, BURST_SECONDS, BURST_SMALLEST_MAILING
 
 CHROME = "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0"
@@ -18,11 +19,8 @@ START = datetime(2026, 11, 23, 9, 58, tzinfo=UTC)
 
 
 @pytest.fixture
-async def recorder(sent):
-    recorder = Recorder(sent.settings, metrics=Metrics())
-    await recorder.start()
-    yield recorder
-    await recorder.stop()
+async def recorder(machine_factory):
+    return await machine_factory()
 
 
 def click(recipient_id, link_id, *, seconds=0.0, method="GET", user_agent=CHROME) -> Event:
@@ -56,45 +54,45 @@ async def marks(sent, recipient_id):
 
 
 async def test_a_click_is_stored_when_its_awaitable_ends(sent, recorder):
-    await recorder.record(click(1, 2))
+    await recorder.store(click(1, 2))
     assert await verdicts(sent, 1) == [(2, "human", [])]
     assert await marks(sent, 1) == (None, None, START, None)
 
 
 async def test_an_open_finds_its_mailing_by_its_recipient(sent, recorder):
-    await recorder.record(opening(1))
+    await recorder.store(opening(1))
     assert [row["mailing_id"] for row in await sent.sql("SELECT mailing_id FROM engagement")] == [1]
     assert await marks(sent, 1) == (START, None, None, None)
 
 
 async def test_marks_keep_the_first_time_whatever_order_events_come_in(sent, recorder):
     for seconds in (60, 30, 90):
-        await recorder.record(click(1, 2, seconds=seconds))
+        await recorder.store(click(1, 2, seconds=seconds))
     assert (await marks(sent, 1))[2] == START + timedelta(seconds=30)
     await sent.assert_tallies_equal_a_recount()
 
 
 async def test_a_head_request_marks_a_machine_and_no_human(sent, recorder):
-    await recorder.record(click(1, 2, method="HEAD"))
+    await recorder.store(click(1, 2, method="HEAD"))
     assert await verdicts(sent, 1) == [(2, "machine", ["head_request"])]
     assert await marks(sent, 1) == (None, None, None, START)
 
 
 async def test_a_click_right_after_delivery_is_a_machines(sent, recorder):
     await sent.sql("UPDATE recipient SET sent_at = $1", START)
-    await recorder.record(click(1, 2, seconds=1.9))
-    await recorder.record(click(1, 2, seconds=2.1))
+    await recorder.store(click(1, 2, seconds=1.9))
+    await recorder.store(click(1, 2, seconds=2.1))
     assert await verdicts(sent, 1) == [(2, "machine", ["too_soon"]), (2, "human", [])]
 
 
 async def test_a_click_before_delivery_is_on_record_is_a_machines(sent, recorder):
     await sent.sql("UPDATE recipient SET sent_at = NULL, status = 'ready'")
-    await recorder.record(click(1, 2))
+    await recorder.store(click(1, 2))
     assert await verdicts(sent, 1) == [(2, "machine", ["too_soon"])]
 
 
 async def test_recipients_who_are_gone_are_no_error(sent, recorder):
-    await asyncio.gather(*[recorder.record(event) for event in (click(999, 2), opening(999), click(1, 2))])
+    await recorder.store(click(999, 2), opening(999), click(1, 2))
     assert [tuple(row) for row in await sent.sql("SELECT kind, recipient_id FROM engagement ORDER BY 2")] == [
         ("click", 1),
         ("click", 999),
@@ -103,9 +101,9 @@ async def test_recipients_who_are_gone_are_no_error(sent, recorder):
 
 async def test_a_burst_turns_earlier_clicks_into_a_machines(sent, recorder):
     for link_id in range(1, 5):
-        await recorder.record(click(1, link_id, seconds=link_id))
+        await recorder.store(click(1, link_id, seconds=link_id))
     assert (await marks(sent, 1))[2:] == (START + timedelta(seconds=1), None)
-    await recorder.record(click(1, 5, seconds=5))
+    await recorder.store(click(1, 5, seconds=5))
     assert {verdict for _, verdict, _ in await verdicts(sent, 1)} == {"machine"}
     assert {tuple(reasons) for _, _, reasons in await verdicts(sent, 1)} == {("burst",)}
     assert (await marks(sent, 1))[2:] == (None, START + timedelta(seconds=1))
@@ -113,14 +111,14 @@ async def test_a_burst_turns_earlier_clicks_into_a_machines(sent, recorder):
 
 
 async def test_a_human_click_long_after_a_burst_stays_human(sent, recorder):
-    await asyncio.gather(*[recorder.record(click(1, link_id, seconds=link_id)) for link_id in range(1, 6)])
-    await recorder.record(click(1, 3, seconds=600))
+    await recorder.store(*[click(1, link_id, seconds=link_id) for link_id in range(1, 6)])
+    await recorder.store(click(1, 3, seconds=600))
     assert (await verdicts(sent, 1))[-1] == (3, "human", [])
     assert (await marks(sent, 1))[2] == START + timedelta(seconds=600)
 
 
 async def test_one_link_clicked_often_is_no_burst(sent, recorder):
-    await asyncio.gather(*[recorder.record(click(1, 2, seconds=number / 10)) for number in range(50)])
+    await recorder.store(*[click(1, 2, seconds=number / 10) for number in range(50)])
     assert {verdict for _, verdict, _ in await verdicts(sent, 1)} == {"human"}
 
 
@@ -128,17 +126,14 @@ async def test_one_link_clicked_often_is_no_burst(sent, recorder):
 async def test_all_links_of_a_small_mailing_are_a_burst_from_three_on(sent, recorder, links, verdict):
     await sent.sql("DELETE FROM link WHERE id > $1", links)
     for link_id in range(1, links + 1):
-        await recorder.record(click(1, link_id, seconds=link_id))
+        await recorder.store(click(1, link_id, seconds=link_id))
     assert {found for _, found, _ in await verdicts(sent, 1)} == {verdict}
 
 
-async def test_a_burst_seen_by_two_processes_is_seen_whole(sent, recorder):
-    other = Recorder(sent.settings, metrics=Metrics())
-    await other.start()
-    recorders = (recorder, other)
+async def test_a_burst_seen_by_two_machines_is_seen_whole(sent, recorder, machine_factory):
+    other = await machine_factory()
     events = [click(recipient_id, link_id, seconds=link_id) for link_id in range(1, 6) for recipient_id in range(1, 21)]
-    await asyncio.gather(*[recorders[number % 2].record(event) for number, event in enumerate(events)])
-    await other.stop()
+    await asyncio.gather(recorder.store(*events[::2]), other.store(*events[1::2]))
     assert [tuple(row) for row in await sent.sql("SELECT verdict, count(*) FROM engagement GROUP BY 1")] == [
         ("machine", 100)
     ]
@@ -146,27 +141,25 @@ async def test_a_burst_seen_by_two_processes_is_seen_whole(sent, recorder):
 
 
 async def test_an_event_that_cannot_be_stored_holds_up_no_other(sent, recorder):
-    broken = click(1, 2)._replace(user_agent="\0")
-    await asyncio.gather(*[recorder.record(event) for event in (click(2, 2), broken, click(3, 2))])
+    broken = click(1, 2)._replace(mailing_id=-1)
+    await sent.sql("ALTER TABLE engagement ADD CHECK (mailing_id > 0)")
+    await recorder.store(click(2, 2), broken, click(3, 2))
     assert {row["recipient_id"] for row in await sent.sql("SELECT recipient_id FROM engagement")} == {2, 3}
+    assert ("lost", 1) in recorder.told
 
 
-async def test_stopping_writes_what_waits(sent):
-    recorder = Recorder(sent.settings, metrics=Metrics())
-    await recorder.start()
-    waiting = [asyncio.ensure_future(recorder.record(click(number % 20 + 1, 2))) for number in range(2500)]
+async def test_stopping_writes_what_waits(sent, recorder):
+    waiting = asyncio.create_task(recorder.record(*[click(number % 20 + 1, 2) for number in range(2500)]))
+    await asyncio.sleep(0)
     await recorder.stop()
-    await asyncio.gather(*waiting)
+    await waiting
     assert (await sent.sql("SELECT count(*) FROM engagement"))[0][0] == 2500
+    assert not list(recorder.settings.spool_dir.glob("*.spool"))
 
 
-async def test_recorded_events_are_counted_in_the_metrics(sent):
-    metrics = Metrics()
-    recorder = Recorder(sent.settings, metrics=metrics)
-    await recorder.start()
-    await asyncio.gather(*[recorder.record(click(1, 2)), recorder.record(opening(1)), recorder.record(click(2, 2))])
-    await recorder.stop()
-    assert metrics.registry.get_sample_value("budstikke_engagement_total", {"kind": "click"}) == 2
+async def test_recorded_events_are_counted_in_the_metrics(recorder):
+    await recorder.store(click(1, 2), opening(1), click(2, 2))
+    assert recorder.metrics.registry.get_sample_value("budstikke_engagement_total", {"kind": "click"}) == 2
 
 
 def bursts(clicks, *, links):
@@ -182,7 +175,7 @@ def bursts(clicks, *, links):
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
-async def test_after_any_sequence_verdicts_marks_and_tallies_equal_a_recount(sent, recorder, seed):
+async def test_after_any_sequence_verdicts_marks_and_tallies_equal_a_recount(sent, recorder, machine_factory, seed):
     chance = random.Random(seed)
     links = chance.choice([3, 4, 8])
     await sent.sql("DELETE FROM link WHERE id > $1", links)
@@ -194,14 +187,13 @@ async def test_after_any_sequence_verdicts_marks_and_tallies_equal_a_recount(sen
             events.append(opening(recipient_id, seconds=seconds, user_agent=chance.choice([CHROME, "Mozilla/5.0"])))
         else:
             events.append(click(recipient_id, chance.randint(1, links), seconds=seconds, method=method))
-    other = Recorder(sent.settings, metrics=Metrics())
-    await other.start()
+    other = await machine_factory()
     waiting = list(events)
     while waiting:
         size = chance.randint(1, 40)
-        await asyncio.gather(*[chance.choice((recorder, other)).record(event) for event in waiting[:size]])
+        half = chance.randint(0, size)
+        await asyncio.gather(recorder.store(*waiting[:half]), other.store(*waiting[half:size]))
         waiting = waiting[size:]
-    await other.stop()
     clicks = [event for event in events if event.kind is EventKind.CLICK]
     expected = Counter()
     for recipient_id in range(1, 9):
@@ -221,25 +213,35 @@ def key(event):
     return event.recipient_id, event.link_id, event.occurred_at, event.method
 
 
-class LosesReplies(Recorder):
+class LosesReplies(Drainer):
     """Its connection breaks after the server has committed, before the reply is read; every second time."""
 
     calls = 0
 
     async def _bounded(self, connection, query, *args):
         rows = await super()._bounded(connection, query, *args)
-        self.calls += 1
-        if query == STORE_GROUP and self.calls % 2:
-            raise ConnectionResetError
+        if query == DRAIN:
+            self.calls += 1
+            if self.calls % 2:
+                raise ConnectionResetError
         return rows
 
 
-async def test_a_group_whose_reply_was_lost_is_stored_once(sent):
-    recorder = LosesReplies(sent.settings, metrics=Metrics())
-    await recorder.start()
-    await asyncio.gather(*[recorder.record(click(number, 2)) for number in range(1, 21)])
-    await recorder.stop()
+async def test_a_batch_whose_reply_was_lost_is_stored_once(sent, machine_factory, monkeypatch):
+    monkeypatch.setattr(draining, "BATCH", 7)
+    machine = await machine_factory(drainer=LosesReplies)
+    for first in range(1, 21, 5):
+        await machine.store(*[click(number, 2) for number in range(first, first + 5)])
     stored = await sent.sql("SELECT count(*), count(DISTINCT recipient_id) FROM engagement")
     assert tuple(stored[0]) == (20, 20)
-    assert recorder.calls > 3
+    assert machine.drainer.calls > 3
     await sent.assert_tallies_equal_a_recount()
+
+
+async def test_a_database_restored_to_an_earlier_time_takes_what_comes_after(sent, recorder):
+    await recorder.store(click(1, 2), click(2, 2))
+    await sent.sql("DELETE FROM engagement_spool")
+    await recorder.store(click(3, 2))
+    await sent.sql("UPDATE engagement_spool SET drained = 1")
+    await recorder.store(click(4, 2))
+    assert (await sent.sql("SELECT count(*) FROM engagement"))[0][0] == 4
