@@ -9,16 +9,21 @@ import base64
 import hmac
 import re
 import secrets
+from binascii import a2b_base64
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from hashlib import blake2b, sha256
 from urllib.parse import unquote
 
 TOKEN_LENGTH = 32
 _SUBJECT_OCTETS = 6  # a recipient's id: 2^48
 _OBJECT_OCTETS = 5  # a link's id: 2^40
+_OBJECT_BITS = 8 * _OBJECT_OCTETS
+_OBJECT_MASK = (1 << _OBJECT_BITS) - 1
+_TO_BASE64 = bytes.maketrans(b"-_+/", b"+/  ")
 _TAG_OCTETS = 13  # 104 bits; guessing one at 100k requests a second takes 10^18 years
 _LONGEST_MANGLED = 600  # characters that are searched for a token: gateways add some hundred at most
 _ENCODED_TIMES = 3  # percent-encodings over one another; two are seen in the wild
@@ -44,6 +49,12 @@ class InvalidToken(ValueError):  # noqa: N818 - a value, named as callers speak 
     """The token is truncated, altered, or was made for something else."""
 
 
+@cache
+def _prepared_hash(secret: bytes, purpose: Purpose) -> blake2b:
+    """Return a keyed hash to copy: nothing may be fed to it."""
+    return blake2b(digest_size=_TAG_OCTETS, key=secret, person=purpose.value)
+
+
 @dataclass(frozen=True, slots=True)
 class TokenKey:
     """Makes and reads tokens under one secret."""
@@ -64,7 +75,7 @@ class TokenKey:
 
         Keyed hashes are prepared once and copied, and one base64 serves all: 23 tokens take 15 µs instead of 39.
         """
-        blank = {purpose: self._hash(purpose) for purpose in Purpose}
+        blank = {purpose: _prepared_hash(self.secret, purpose) for purpose in Purpose}
         slots = [(blank[purpose], obj.to_bytes(_OBJECT_OCTETS, "big")) for purpose, obj in wanted]
 
         def make(subject: int) -> list[str]:
@@ -80,23 +91,22 @@ class TokenKey:
 
         return make
 
-    def _hash(self, purpose: Purpose) -> blake2b:
-        return blake2b(digest_size=_TAG_OCTETS, key=self.secret, person=purpose.value)
-
     def read(self, purpose: Purpose, token: str) -> tuple[int, int]:
         """Return (subject, object) of a token; raises InvalidToken for anything not made by `make`."""
         if len(token) != TOKEN_LENGTH:
             raise InvalidToken(f"a token has {TOKEN_LENGTH} characters, not {len(token)}")
         try:
-            octets = base64.b64decode(token, altchars=b"-_", validate=True)
+            # Straight to what base64.b64decode would call: a third of the time, for every click.
+            octets = a2b_base64(token.encode("ascii").translate(_TO_BASE64), strict_mode=True)
         except ValueError as error:
             raise InvalidToken("a token consists of letters, digits, - and _") from error
-        payload, tag = octets[:-_TAG_OCTETS], octets[-_TAG_OCTETS:]
-        expected = self._hash(purpose)
+        payload = octets[:-_TAG_OCTETS]
+        expected = _prepared_hash(self.secret, purpose).copy()
         expected.update(payload)
-        if not hmac.compare_digest(tag, expected.digest()):
+        if not hmac.compare_digest(octets[-_TAG_OCTETS:], expected.digest()):
             raise InvalidToken("the token's tag does not fit: it was altered or made elsewhere")
-        return int.from_bytes(payload[:_SUBJECT_OCTETS], "big"), int.from_bytes(payload[_SUBJECT_OCTETS:], "big")
+        numbers = int.from_bytes(payload, "big")
+        return numbers >> _OBJECT_BITS, numbers & _OBJECT_MASK
 
     def read_mangled(self, purpose: Purpose, text: str) -> tuple[int, int]:
         """Return (subject, object) of a token as mail programs and gateways leave it; raises InvalidToken.

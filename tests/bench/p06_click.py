@@ -1,8 +1,12 @@
-"""P6: clicks that are durable before they are answered, against a bare uvicorn that answers the same 302."""
+"""P6: clicks that are durable before they are answered, against a bare uvicorn that answers the same 302.
+
+Durable is on this machine's disk. What it costs until PostgreSQL has them is measured too: the CPU is that of everybody
+until the last one is stored.
+"""
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +22,7 @@ from tests.bench.processes import cpu_seconds, peak_rss_mb, running
 from tests.bench.tools import Clicker, wrk
 
 LINKS = 20
-STORED_WITHIN = 5.0  # seconds that the last group may take to be counted
+STORED_WITHIN = 60.0  # seconds that PostgreSQL may take to have them all, on a machine without a core to spare
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +68,9 @@ _ADD_RECIPIENTS = """
 """
 
 
-async def measure(house: House, size: str) -> Measured:
+async def measure(house: House, size: str, *, connections: int = 64) -> Measured:
     """Measure with wrk."""
-    return await measure_with(house, wrk, LOADS[size])
+    return await measure_with(house, wrk, replace(LOADS[size], connections=connections))
 
 
 async def measure_with(house: House, clicker: Clicker, load: Load) -> Measured:
@@ -79,6 +83,7 @@ async def measure_with(house: House, clicker: Clicker, load: Load) -> Measured:
         servers = (_bare_server(house, bare_port), ready_at(api_port, house.python("api", "app.cli", "api")))
         with running(*servers, directory=house.directory) as [bare, api]:
             await _check_alike(files[0], bare_port, api_port)
+            await _stored_at_least(connection, 1)
             for paths in files:
                 measured.append(await _run_baseline(clicker, load, paths=paths, port=bare_port, bare=bare.pid))
                 measured.append(await _run_ours(house, connection, clicker, load, paths=paths, api=api.pid))
@@ -146,12 +151,20 @@ async def _run_ours(
     stored_before = await _stored(connection)
     before = {name: cpu_seconds(pid) for name, pid in groups.items()}
     clicked = await clicker(house.settings.port, paths=paths, connections=load.connections, seconds=load.seconds)
-    each = {name: (cpu_seconds(pid) - before[name]) / clicked.answered * 1e6 for name, pid in groups.items()}
+    ended = time.monotonic()
     stored = await _stored_at_least(connection, stored_before + clicked.answered) - stored_before
+    waited = time.monotonic() - ended
+    each = {name: (cpu_seconds(pid) - before[name]) / clicked.answered * 1e6 for name, pid in groups.items()}
     # A load generator that stops leaves one click on each connection stored, or not, without waiting for its answer.
     if clicked.failed or not clicked.answered <= stored <= clicked.answered + load.connections:
         raise LostClicksError(f"{clicked.answered} clicks answered, {clicked.failed} of them badly, {stored} stored")
-    further = {"p50_ms": clicked.p50_ms, "p99_ms": clicked.p99_ms, "answered": clicked.answered, "stored": stored}
+    further = {
+        "p50_ms": clicked.p50_ms,
+        "p99_ms": clicked.p99_ms,
+        "answered": clicked.answered,
+        "stored": stored,
+        "stored_s_later": waited,
+    }
     return Run(
         OURS, clicked.answered / clicked.seconds, clicked.seconds, each, peak_rss_mb=peak_rss_mb([api]), further=further
     )
