@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "engagement_spool"
-down_revision = "branding"
+down_revision = "link_registered"
 branch_labels = None
 depends_on = None
 
