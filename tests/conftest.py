@@ -1,9 +1,11 @@
 """Real servers for tests: one PostgreSQL for the run, one outer transaction per test."""
 
 import asyncio
+import hashlib
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import asyncpg
 import httpx2
@@ -30,6 +32,7 @@ ROOT = Path(__file__).parent.parent
 hypothesis.settings.register_profile("work", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "work")
+_DATA = TemporaryDirectory(prefix="budstikke-tests-", ignore_cleanup_errors=True)  # a directory for each database
 SECRET = "a secret for tests, long enough to be taken"
 
 
@@ -42,6 +45,7 @@ def settings_for(database_url: str, **changes) -> Settings:
         "public_url": "https://news.example.com",
         "secret_key": SecretStr(SECRET),
         "machine_seconds": 0.0,
+        "data_dir": Path(_DATA.name) / hashlib.sha256(database_url.encode()).hexdigest()[:16],
     }
     return Settings(**{**known, **changes})
 
