@@ -1,6 +1,7 @@
 """Real servers for tests: one PostgreSQL for the run, one outer transaction per test."""
 
 import asyncio
+import atexit
 import hashlib
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -33,6 +34,7 @@ hypothesis.settings.register_profile("work", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "work")
 _DATA = TemporaryDirectory(prefix="budstikke-tests-", ignore_cleanup_errors=True)  # a directory for each database
+atexit.register(_DATA.cleanup)
 SECRET = "a secret for tests, long enough to be taken"
 
 

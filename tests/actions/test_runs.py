@@ -112,7 +112,8 @@ async def test_no_kind_changes_consent_or_subscription(world, receiver):
     after = await sums()
     assert {run["state"] for run in await world.runs()} == {"done"}
     assert {name for name in tables if before[name] != after[name]} == {
-        "action_run", "audit_log", "engagement", "engagement_spool", "engagement_tally", "event", "follow_up", "person", "person_interest",
+        "action_run", "audit_log", "engagement", "engagement_spool", "engagement_tally",
+        "event", "follow_up", "person", "person_interest",
         "project_member", "recipient", "recipient_tally", "request", "selection_member",
     }  # fmt: skip
     assert before["consent"] == after["consent"]
