@@ -1,5 +1,6 @@
-"""A recipient's own version of a mailing, as it was sent (D48)."""
+"""What a mailing was sent with, and a recipient's own version of it (D48)."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -46,3 +47,9 @@ async def html_as_sent(
     if not row.email:
         data = replace(data, to_email=NOBODY)  # erased (D78)
     return preview(plan.compiled, data, **plan.allowed(row)).html
+
+
+async def frozen_message(session: AsyncSession, *, mailing_id: int) -> tuple[CompiledMessage, Sequence[int]] | None:
+    """Return the message a mailing is sent with, and its links' ids; None before it was frozen."""
+    dispatch = await queries.find_dispatch(session, mailing_id=mailing_id)
+    return (CompiledMessage.from_dict(dispatch.compiled), dispatch.link_ids) if dispatch else None

@@ -19,6 +19,7 @@ from app.delivery.attached import make_tail
 from app.delivery.merge_data import BY_ID, select_recipients
 from app.delivery.plan import NOBODY, Plan
 from app.delivery.service import plan_of
+from app.delivery.viewing import frozen_message
 from app.domains.signing import load_signers
 from app.mailings import queries
 from app.mailings.attachment_queries import list_attachments
@@ -139,8 +140,13 @@ async def compile_mailing(
 
 
 async def _plan(session: AsyncSession, *, mailing: Mailing, composer: Composer, test: bool = False) -> Plan:
-    """Return a plan of one message; only a test, which is sent, has its tail with it."""
-    compiled, link_ids = await compile_mailing(session, mailing=mailing, composer=composer, test=test)
+    """Return a plan of one message; only a test, which is sent, has its tail with it.
+
+    What was frozen is shown as it is sent, whatever became of library links and the like since; a test says that it is
+    one, and is compiled as a draft would be now.
+    """
+    frozen = None if test else await frozen_message(session, mailing_id=mailing.id)
+    compiled, link_ids = frozen or await compile_mailing(session, mailing=mailing, composer=composer, test=test)
     return plan_of(
         mailing_id=mailing.id, dispatch_id=0, compiled=compiled, link_ids=link_ids,
         settings=composer.settings, tokens=composer.tokens,

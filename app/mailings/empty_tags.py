@@ -8,6 +8,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app.content.compiled import CompiledMessage
 from app.content.merge_tags import CONTACT_TAGS
 from app.delivery.empty_tags import count_empty, select_empty
+from app.delivery.viewing import frozen_message
 from app.mailings.composing import Composer, compile_source, source_of
 from app.mailings.models import Mailing
 from app.mailings.schemas import EmptyTag, EmptyTagExample, EmptyTags
@@ -39,8 +40,11 @@ async def report_empty_tags(session: AsyncSession, *, mailing: Mailing, composer
     that can be used sees the mailing's own. Raises NotReady for content that cannot be compiled. The mailing's own
     tags are the same for everyone.
     """
-    source = await source_of(session, mailing=mailing, composer=composer)
-    compiled = compile_source(source, public_url=composer.settings.public_url)
+    if frozen := await frozen_message(session, mailing_id=mailing.id):
+        compiled, _ = frozen
+    else:
+        source = await source_of(session, mailing=mailing, composer=composer)
+        compiled = compile_source(source, public_url=composer.settings.public_url)
     tags = {tag for tag in compiled.tags if tag not in CONTACT_TAGS or tag.startswith(f"{compiled.sender_contact}.")}
     found = await survey(session, mailing_id=mailing.id, tags=tags)
     report = []

@@ -68,6 +68,9 @@ async def test_deleting_a_link_never_breaks_what_was_sent(client, desk):  # D41
     assert (await client.get(f"/v1/links/{prices}/uses")).status_code == 404
     assert await links_of(desk, sent) == [("https://a.example/p?a=1&b=2#c", None, False)]
     assert await follow(client, desk, sent, 0) == "https://a.example/p?a=1&b=2#c"
+    assert "/c/" in (await desk.get(f"mailings/{sent}/preview"))["html"]
+    assert (await desk.get(f"mailings/{sent}/empty-tags"))["tags"] == []
+    assert len(await links_of(desk, sent)) == 1
     copy = (await desk.post(f"mailings/{sent}/copy", None))["id"]
     assert ("unknown_library_link", "problem") in await desk.remarks(copy, "content")
     refused = await client.get(f"/v1/mailings/{copy}/preview")
