@@ -1,5 +1,6 @@
 """The API process: `create_app(settings)` puts the slices together."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -40,7 +41,7 @@ from app.folders.routes import routes as folder_routes
 from app.letterhead.looks import Looks
 from app.letterhead.routes import public_routes as brand_routes
 from app.letterhead.routes import routes as branding_routes
-from app.letterhead.service import load_looks
+from app.letterhead.service import keep_looks, load_looks
 from app.links.routes import routes as link_routes
 from app.mailings.attachment_routes import routes as attachment_routes
 from app.mailings.progress_routes import routes as progress_routes
@@ -154,9 +155,11 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await tracking.startup()
         await load_looks(app.state.database, looks=app.state.looks)
+        following = asyncio.create_task(keep_looks(app.state.database, looks=app.state.looks), name="branding")
         await answering.startup()
         settle()
         yield
+        following.cancel()
         await answering.shutdown()
         await tracking.shutdown()
         if database is None:

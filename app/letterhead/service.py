@@ -10,7 +10,7 @@ from app.letterhead import queries
 from app.letterhead.colours import Chosen, pairs_of
 from app.letterhead.errors import InvalidLogo, LogoNotFound, LogoTooLarge, LowContrast, NoLogo
 from app.letterhead.images import read_image
-from app.letterhead.looks import LOGO_PATH, Branding, Logo, Looks
+from app.letterhead.looks import LOGO_PATH, MOST_SECONDS, Branding, Logo, Looks
 from app.letterhead.models import BrandingLogo, StoredBranding
 from app.platform.clock import now
 from app.platform.db import DATABASE_AWAY, Database
@@ -58,6 +58,13 @@ async def load_looks(database: Database, *, looks: Looks) -> None:
             await refresh(session, looks=looks)
     except DATABASE_AWAY as error:
         log.warning("branding.not_read", kind=type(error).__name__)
+
+
+async def keep_looks(database: Database, *, looks: Looks) -> None:
+    """Follow the branding for as long as the process runs: clicks' pages have no database at hand to ask."""
+    while True:
+        await asyncio.sleep(MOST_SECONDS)
+        await load_looks(database, looks=looks)
 
 
 async def change(session: AsyncSession, *, branding: StoredBranding, fields: dict[str, Any]) -> None:

@@ -36,7 +36,7 @@ def test_a_fresh_link_comes_by_mail_and_opens_the_page(service):
     grow_old(service, mailing)
     assert service.reader.get(old).status_code == 410
     asked = service.reader.post(old, data={"fresh": "yes"})
-    assert "Se i innboksen din" in asked.text
+    assert "Sjekk innboksen din" in asked.text
     wait_until(lambda: len(service.caught(ADDRESS)) == 2)
     [brought] = [mail for mail in service.caught(ADDRESS) if mail["Auto-Submitted"]]
     assert brought["Subject"] == "Lenken til innstillingene dine"

@@ -1,7 +1,9 @@
 """`/v1/branding`: logo, colours and name of the pages, without templates of one's own."""
 
+import asyncio
 import re
 import struct
+import time
 import zlib
 
 import pytest
@@ -10,7 +12,12 @@ from hypothesis import strategies as st
 
 from app.letterhead.colours import Chosen, contrast, dark, light, pairs_of
 from app.letterhead.images import read_image
+from app.letterhead.looks import PLAIN, Looks
+from app.letterhead.queries import lock_branding
+from app.letterhead.service import change, keep_looks, load_looks
+from app.platform.db import Database
 from app.platform.tokens import Purpose
+from tests.conftest import settings_for
 
 
 def png(width=480, height=120):
@@ -188,3 +195,30 @@ async def test_a_file_that_is_no_logo_is_refused_with_what_would_be(client, octe
 async def test_a_name_of_no_logo_is_not_looked_for(client):
     for name in ("x", "..%2f..%2fetc", "%00", "a" * 5000):
         assert (await client.get(f"/brand/{name}")).status_code == 404
+
+
+async def test_clicks_pages_follow_a_change_without_anybody_opening_another_page(database, monkeypatch):
+    looks = Looks(time.monotonic)
+    await load_looks(database, looks=looks)
+    before = looks.current
+    async with database.begin() as session:
+        await change(session, branding=await lock_branding(session), fields={"accent_color": "#7a1fa2"})
+    await load_looks(database, looks=looks)
+    assert looks.current is before  # what was just read is not read again
+    monkeypatch.setattr("app.letterhead.service.MOST_SECONDS", 0.01)
+    monkeypatch.setattr("app.letterhead.looks.MOST_SECONDS", 0.01)
+    following = asyncio.create_task(keep_looks(database, looks=looks))
+    async with asyncio.timeout(10):
+        while looks.current is before:
+            assert not following.done()
+            await asyncio.sleep(0.01)
+    following.cancel()
+    assert "--accent: #7a1fa2;" in looks.current.style
+
+
+async def test_a_database_that_is_away_leaves_the_looks_as_they_are(monkeypatch):
+    away = Database.connect(settings_for("postgresql://nobody:x@127.0.0.1:1/nothing"), name="away")
+    looks = Looks(time.monotonic)
+    await load_looks(away, looks=looks)
+    assert looks.current is PLAIN
+    await away.close()

@@ -64,10 +64,9 @@ def test_the_persons_language_goes_before_the_browsers_and_english_comes_last(pe
     assert choose_language(person=person, accept_language=header) == language
 
 
-DAYS = (
-    "To keep your settings yours, their link works for one day. We will gladly send a fresh one to %(address)s.",
-    "To keep your settings yours, their link works for %(num)s days. We will gladly send a fresh one to %(address)s.",
-)
+DAY = "For your protection, the link to your settings works for one day. "
+DAYS = "For your protection, the link to your settings works for %(num)s days. "
+FRESH = "We will gladly send a fresh one to %(address)s."
 
 
 def test_dates_plurals_and_values_are_written_as_the_language_does(tmp_path):
@@ -81,13 +80,19 @@ def test_dates_plurals_and_values_are_written_as_the_language_does(tmp_path):
 
     def shown(language, num=21):
         page = templates.page(
-            "t.html", language=language, look=PLAIN, day=date(2026, 3, 1), type="<i>%(x)s{0}", num=num, days=DAYS
+            "t.html",
+            language=language,
+            look=PLAIN,
+            day=date(2026, 3, 1),
+            type="<i>%(x)s{0}",
+            num=num,
+            days=[DAY + FRESH, DAYS + FRESH],
         )
         return page.body.decode()
 
     assert shown("de").startswith("1. März 2026 ")
-    assert "gilt der Link 21 Tage." in shown("de")
-    assert "gilt der Link einen Tag." in shown("de", num=1)
+    assert "gilt der Link zu Ihren Einstellungen 21 Tage." in shown("de")
+    assert "gilt der Link zu Ihren Einstellungen einen Tag." in shown("de", num=1)
     assert "i én dag" in shown("nb", num=1)
     assert shown("de").endswith("Möchten Sie „&lt;i&gt;%(x)s{0}“ abbestellen?")
     assert shown("nb").startswith("1. mars 2026 ")
