@@ -66,6 +66,7 @@ def test_a_newcomer_comes_from_an_export_to_a_frozen_list_and_reads_why(tmp_path
         assert last["consent"]["source"] == "web shop, order 4711"
         the_guide_for_integrators_works_as_written(service, tmp_path / "data")
         the_guide_to_sending_works_as_written(service, tmp_path / "data")
+        the_guide_to_pages_works_as_written(service, tmp_path / "data")
 
 
 def the_guide_for_integrators_works_as_written(service, data_dir):
@@ -90,3 +91,13 @@ def the_guide_to_sending_works_as_written(service, data_dir):
     assert (progress["state"], progress["sent"], progress["total"]) == ("finished", 2, 2)
     [message] = service.caught("kari@example.com")
     assert message["DKIM-Signature"]
+
+
+def the_guide_to_pages_works_as_written(service, data_dir):
+    """D46, D49: on the same service, too."""
+    printed = follow(ROOT / "docs" / "guides" / "pages.md", service, data_dir)
+    answers = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    assert "422" in printed.splitlines()
+    assert answers[-1]["sender_name"] == "Nordavind"
+    assert service.reader.get(re.search(r"/brand/.*", answers[-1]["logo"]["url"])[0]).status_code == 200
+    assert [answer["left"] for answer in answers if "left" in answer] == [0]
