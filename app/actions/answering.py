@@ -8,6 +8,7 @@ target, within the script's time.
 import asyncio
 import json
 import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,6 +41,9 @@ LOOK_SECONDS = 2.0
 MAX_ASKING = 32
 """Questions to one script that wait at a time in one process. A script that hangs holds so many readers up, each for
 its time; the next ones come to the stored target at once."""
+READ_WITHIN = 0.3
+"""Seconds for what a script is told: some milliseconds, unless the database is away."""
+AWAY_SECONDS = 1.0  # how long a database that did not answer is not asked for it, and no script either
 MAX_ANSWER = 16_384  # octets of a script's answer; a target has 4 000 characters at most
 MAX_TARGET = 4_000
 
@@ -83,6 +87,7 @@ class Answering:
         self._responders = responders
         self._mine: set[int] = set()
         self._stamp: str | None = None
+        self._away_until = 0.0
         self._looking: asyncio.Task[None] | None = None
         self._asking: set[asyncio.Task[str | None]] = set()
 
@@ -160,6 +165,8 @@ class Answering:
 
     async def _ask(self, script: Asked, click: Click) -> str | None:
         """Return where a script leads a reader; None, within its time, for the link's own target."""
+        if time.monotonic() < self._away_until:
+            return None
         if script.waiting >= MAX_ASKING:
             log.warning("script.too_many", script_id=script.id, waiting=script.waiting)
             return None
@@ -180,7 +187,7 @@ class Answering:
 
     async def _call(self, script: Asked, click: Click) -> str | None:
         try:
-            async with self._database.begin() as session:
+            async with asyncio.timeout(READ_WITHIN), self._database.begin() as session:
                 row = await self._facts(session, click)
                 url = await filled_target(session, row) if row is not None else ""
             if row is None:
@@ -191,6 +198,7 @@ class Answering:
                 allow_private=self._settings.webhook_private_addresses,
             )  # fmt: skip
         except DATABASE_AWAY as error:
+            self._away_until = time.monotonic() + AWAY_SECONDS
             log.warning("script.not_asked", script_id=script.id, kind=type(error).__name__)
             return None
         except Exception as error:  # noqa: BLE001 - a reader waits: whatever is wrong, the link's target is right

@@ -57,6 +57,7 @@ class ActionRun(Row, table=True):
     __table_args__ = (
         sa.Index("action_run_once_idx", "recipient_id", "action_id", unique=True),
         sa.Index("action_run_link_idx", "library_link_id", "id"),
+        sa.Index("action_run_outcomes_idx", "library_link_id", "action_id", "kind", "state"),
         sa.Index("action_run_mailing_idx", "mailing_id", "id"),
         sa.Index("action_run_due_idx", "due_at", postgresql_where=sa.text("state IN ('held', 'waiting')")),
         sa.Index("action_run_failed_idx", "id", postgresql_where=sa.text("state = 'failed'")),

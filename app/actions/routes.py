@@ -1,12 +1,12 @@
 """`/v1/links/{link_id}/actions`: what a link does besides leading somewhere (D38)."""
 
-from app.actions import service
+from app.actions import runs, service
 from app.actions.errors import ActionNotFound, InvalidAction, SecondAnswer, TooManyActions
 from app.actions.kinds import Action, read_settings
 from app.actions.models import LinkAction
-from app.actions.schemas import ActionsOut, LinkActionOut, OrderIn
+from app.actions.schemas import ActionsOut, LinkActionOut, OrderIn, OutcomeOut, OutcomesOut
 from app.links.errors import LibraryLinkNotFound
-from app.platform.auth import MailingsRead, MailingsWrite
+from app.platform.auth import MailingsRead, MailingsWrite, TrackingRead
 from app.platform.errors import declare
 from app.platform.http import Session, router
 from app.platform.pages import Cursor, Limit, Page, page_of, read_key
@@ -58,6 +58,21 @@ async def reorder_link_actions(caller: MailingsWrite, session: Session, link_id:
     """Bring a link's actions into another order: name each of them once."""
     rows = await service.order_actions(session, link_id=link_id, action_ids=body.action_ids)
     return ActionsOut(items=[show_action(row) for row in rows])
+
+
+@routes.get(
+    "/outcomes", operation_id="count_link_action_outcomes", responses=declare(LibraryLinkNotFound),
+    summary="Count what became of a link's actions",
+)  # fmt: skip
+async def count_link_action_outcomes(caller: TrackingRead, session: Session, link_id: int) -> OutcomesOut:
+    """Count the runs of a link's actions by state, in all mailings; those of deleted actions are there, too.
+
+    A `response` has none: it is the answer to the click. `/v1/action-runs?link_id=…` lists the runs themselves.
+    """
+    counted = await runs.outcomes_of(session, link_id=link_id)
+    return OutcomesOut(
+        items=[OutcomeOut(action_id=action, kind=kind, **states) for (action, kind), states in counted.items()]
+    )
 
 
 @routes.get(

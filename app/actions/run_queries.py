@@ -73,6 +73,13 @@ _SETTLE = text("""
     sa.bindparam("detail", type_=sa.Text), sa.bindparam("wait", type_=sa.Float), sa.bindparam("tries", type_=sa.Integer)
 )
 
+_OUTCOMES = text("""
+    -- How the runs of a link fare, those of deleted actions as well: counted in action_run_outcomes_idx alone, so that
+    -- no row is read.
+    SELECT action_id, kind, state, count(*) AS runs FROM action_run
+    WHERE library_link_id = :link_id GROUP BY action_id, kind, state ORDER BY action_id
+""")
+
 _REPEAT = text("""
     -- Runs that may be done again, at once and whatever their clicks' verdict: somebody asks for it by hand.
     UPDATE action_run SET state = 'waiting', due_at = now(), attempts = 0
@@ -105,6 +112,11 @@ async def settle(session: AsyncSession, *, run_id: int, outcome: Outcome, tries:
     await run(
         session, _SETTLE, id=run_id, state=outcome.state.value, detail=outcome.detail, wait=outcome.wait, tries=tries
     )
+
+
+async def outcomes(session: AsyncSession, *, link_id: int) -> Sequence[Any]:
+    """Return rows (action_id, kind, state, runs) of a link, in the order of the actions' ids."""
+    return (await run(session, _OUTCOMES, link_id=link_id)).all()
 
 
 async def repeat(session: AsyncSession, *, run_id: int) -> bool:

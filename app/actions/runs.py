@@ -19,6 +19,7 @@ from app.actions.models import ActionKind, ActionRun, RunState
 from app.actions.outcomes import Outcome, again, failed, skipped
 from app.actions.performing import Origin, Subject, perform
 from app.actions.scripts import filled_target, message_of, outcome_of, secret_for
+from app.links.service import read_link
 from app.platform.db import is_away
 from app.platform.telemetry import log
 from app.platform.tokens import TokenKey
@@ -162,6 +163,16 @@ async def page_of_runs(
 ) -> Sequence[ActionRun]:  # fmt: skip
     """Return at most `limit + 1` runs, newest first, whose columns equal what is given."""
     return await run_queries.page_of_runs(session, equal=equal, state=state, kind=kind, below=below, limit=limit)
+
+
+async def outcomes_of(session: AsyncSession, *, link_id: int) -> dict[tuple[int, ActionKind], dict[str, int]]:
+    """Return how many runs each action of a link has in each state; raises LibraryLinkNotFound."""
+    await read_link(session, link_id=link_id)
+    counted: dict[tuple[int, ActionKind], dict[str, int]] = {}
+    for row in await run_queries.outcomes(session, link_id=link_id):
+        states = counted.setdefault((row.action_id, ActionKind(row.kind)), {state.value: 0 for state in RunState})
+        states[row.state] = row.runs
+    return counted
 
 
 async def repeat_run(session: AsyncSession, *, run_id: int) -> ActionRun:

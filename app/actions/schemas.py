@@ -63,6 +63,25 @@ class RunOut(BaseModel):
     created_at: datetime
 
 
+class OutcomeOut(BaseModel):
+    """How many runs an action has in each state."""
+
+    action_id: int = Field(description="It may be deleted since")
+    kind: ActionKind
+    held: int
+    waiting: int
+    done: int
+    failed: int
+    skipped: int
+    dropped: int
+
+
+class OutcomesOut(BaseModel):
+    """How the actions of a link fare."""
+
+    items: list[OutcomeOut]
+
+
 class RepeatIn(BaseModel):
     """Which failed runs to repeat: those that fit all that is given; nothing given means every one."""
 

@@ -6,6 +6,8 @@ import time
 import pytest
 
 from app.actions.answering import LOOK_SECONDS, MAX_ASKING, target_in
+from app.platform.db import Database
+from app.webhooks.signing import sign
 from tests.actions.world import until
 
 PAGES = [
@@ -69,15 +71,17 @@ async def test_a_script_says_where_a_reader_comes_to_and_is_told_of_the_click_la
     """D38: its answer may override the redirect; the delivery in the background is another call."""
     link, tracked = await world.link(target="https://example.com/?n=[[customer.name]]")
     line = await world.recipient(await world.person(external_id="C-9"))
-    await script_of(world, receiver, link)
+    script = await script_of(world, receiver, link)
     receiver.answers = [(200, b'{"redirect_to": "https://example.net/for-kari#x"}'), (204, b""), (200, b"{}")]
     for target in ("https://example.net/for-kari#x", *["https://example.com/?n=Kari"] * 2):
         assert (await world.click(line, tracked)).headers["location"] == target
     assert receiver.kinds() == ["link.redirect"] * 3
-    headers, told, _ = receiver.came[0]
+    headers, told, body = receiver.came[0]
     assert (told["data"]["hits"], told["data"]["url"]) == (1, "https://example.com/?n=Kari")
     assert told["data"]["customer"]["external_id"] == "C-9"
-    assert headers["webhook-signature"].startswith("v1,")
+    assert headers["webhook-signature"] == sign(
+        script["secret"], message_id=headers["webhook-id"], timestamp=int(headers["webhook-timestamp"]), body=body
+    )
     await world.work()
     assert receiver.came[3][1]["data"]["hits"] == 3
     assert receiver.kinds()[3:] == ["link.clicked"]
@@ -96,6 +100,25 @@ async def test_machines_and_tests_do_not_ask_a_script(world, receiver):
     await world.visit(0, tracked)
     await world.visit(999999, tracked)  # nobody's any more
     assert receiver.came == []
+
+
+async def test_what_answers_is_in_memory_while_the_database_is_away(world, receiver):
+    """D41: a response goes on, and a script that nothing can be told is not asked."""
+    page, plain = await world.link(), await world.link(target="https://example.com/plain")
+    await world.action(page[0], kind="response", pages=PAGES)
+    await script_of(world, receiver, plain[0])
+    line = await world.recipient(await world.person())
+    for _, tracked in (page, plain):
+        await world.click(line, tracked)
+    assert receiver.kinds() == ["link.redirect"]
+    answering, away = world.app.state.answering, world.settings.model_copy(
+        update={"database_url": "postgresql://nobody@127.0.0.1:1/none"}
+    )  # fmt: skip
+    answering._database = Database.connect(away, name="away")
+    for _ in range(3):
+        assert (await world.click(line, page[1])).status_code == 200
+        assert (await world.click(line, plain[1])).headers["location"] == "https://example.com/plain"
+    assert len(receiver.came) == 1
 
 
 async def test_a_script_that_hangs_costs_its_time_and_no_more(world, receiver):

@@ -225,6 +225,13 @@ async def test_what_does_not_fit_any_more_fails_in_words_and_is_repeated_by_hand
     assert {run["state"] for run in await world.runs(mailing_id=1)} == {"done"}
     assert [person["interests"] for person in (await world.call("GET", "persons"))["items"]] == [["Cats"], ["Cats"]]
     await world.call("POST", f"action-runs/{failed[0]['id']}/repeat", status=409)
+    none = {"held": 0, "waiting": 0, "failed": 0, "skipped": 0, "dropped": 0}
+    told = (await world.call("GET", f"links/{link}/actions/outcomes"))["items"]
+    assert told == [
+        {"action_id": action, "kind": "interests", "done": 2, **none},
+        {"action_id": action + 1, "kind": "request", "done": 2, **none},
+    ]
+    await world.call("GET", "links/999999/actions/outcomes", status=404)
     await world.call("GET", "action-runs/999999", status=404)
     await world.call("GET", "action-runs?state=nonsense", status=422)
 
