@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "action_outcomes"
-down_revision = "link_registered"
+down_revision = "engagement_spool"
 branch_labels = None
 depends_on = None
 
