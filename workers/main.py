@@ -16,6 +16,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app import tables
 from app.platform.db import JOB_IDLE_SECONDS, Database
+from app.platform.memory import settle
 from app.platform.outbox import Job
 from app.platform.settings import Settings
 from app.platform.telemetry import log, set_up_logging
@@ -99,6 +100,7 @@ async def run_worker(settings: Settings) -> None:
         asyncio.create_task(relay(context, pool), name="relay"),
         asyncio.create_task(watch(context), name="watch"),
     ]
+    settle()
     log.info("worker.started")
     stop = asyncio.create_task(_until(context.stopping))
     done, _ = await asyncio.wait([stop, *background], return_when=asyncio.FIRST_COMPLETED)

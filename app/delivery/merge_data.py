@@ -1,6 +1,7 @@
 """What recipients' merge tags stand for, read for many recipients with one SELECT."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -84,7 +85,15 @@ def value_of_tag(tag: str, parameter: str) -> tuple[str, str | None]:
     return "NULL", None  # a tag that is the mailing's to fill, such as project.name, and that it left empty
 
 
-def values_of(row: Any, tags: Iterable[str]) -> dict[str, str]:
+def values_of(row: Any, tags: Sequence[str]) -> dict[str, str]:
     """Return a row's merge values by tag; tags without a value are left out."""
-    found = ((tag, getattr(row, f"v{position}")) for position, tag in enumerate(tags))
-    return {tag: value for tag, value in found if value is not None}
+    return {
+        tag: value
+        for tag, name in zip(tags, _columns(len(tags)), strict=True)
+        if (value := getattr(row, name)) is not None
+    }
+
+
+@cache
+def _columns(count: int) -> tuple[str, ...]:
+    return tuple(f"v{position}" for position in range(count))

@@ -9,7 +9,7 @@ from app.delivery.budgets import Budgets
 from app.delivery.replies import Outcome, SendResult, is_of_account
 from app.delivery.routing import Account, Route
 from app.delivery.smtp.dialogue import SmtpConnection
-from app.delivery.smtp.feed import Envelope
+from app.delivery.smtp.feed import Envelope, Stuffed
 from app.delivery.standing import Standing
 from app.delivery.windows import boot_seconds
 
@@ -25,7 +25,7 @@ class Messages(Protocol):
         """Give the next message that an outlet may take."""
         ...
 
-    def content(self, envelope: Envelope) -> bytes:
+    def content(self, envelope: Envelope) -> bytes | Stuffed:
         """Give a message's content."""
         ...
 
@@ -81,7 +81,7 @@ class Outlet:
     outlets: Siblings
     routes: set[Route] | None
     """Of the messages it may take; None: all of them."""
-    content: Callable[[Envelope], bytes]
+    content: Callable[[Envelope], bytes | Stuffed]
     start: Callable[[Envelope], bool]
     rivals: Sequence["Outlet"] = ()
     """Others that may take the same messages, and share them by weight."""

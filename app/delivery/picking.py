@@ -242,7 +242,7 @@ class Picking:
                 _keep(self._waiting, domain, deque(task for task in tasks if id(task) not in out))
                 for task in gone:  # inside the window: it counts no more
                     task.chunk.settled += 1
-                    task.content, task.row = b"", None
+                    task.content, task.row = None, None
                 found += [(task, domain) for task in gone]
         for held in self._chunks.values():
             if held.destination is None and not held.fenced:

@@ -1,18 +1,18 @@
 """What a sender needs to know of a dispatch, and how one recipient's message is made from it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import lru_cache
 from typing import Any
 
-from app.content.compiled import CompiledMessage, Joint, RecipientData, TokenSlot
+from app.content.compiled import CompiledMessage, RecipientData, TokenSlot
 from app.content.headers import UnsendableError
 from app.delivery.merge_data import values_of
 from app.delivery.signing import Signing
-from app.delivery.smtp.wire import Stuffed
-from app.domains.dkim import Signer
+from app.delivery.smtp.feed import Stuffed
+from app.domains.dkim import SignatureField
 from app.domains.names import domain_of
 from app.domains.signing import Signers
 from app.platform.tokens import Purpose, TokenKey
@@ -39,7 +39,7 @@ class Task:
     chunk: Any = field(repr=False)
     row: Any = field(repr=False)
     """The recipient's merge data, until its message is made."""
-    content: bytes = field(default=b"", repr=False)
+    content: Stuffed | None = field(default=None, repr=False)
     started: bool = False
     tried_for: float | None = None
     """Seconds since it failed for now for the first time (D32)."""
@@ -51,12 +51,10 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Unsigned:
-    """A recipient's message before it is signed, and who signs it."""
+    """A recipient's message before it is signed, and what is to be signed of it."""
 
-    content: bytes
-    joint: Joint
-    filled: list[str]
-    signer: Signer | None
+    message: bytes
+    fields: Sequence[SignatureField]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,21 +123,13 @@ class Plan:
         recipient_id: int = row.id if as_recipient is None else as_recipient
         data = self.data(row, tags, recipient_id=recipient_id)
         joint, filled = self.compiled.fill(data, **self.allowed(row))
-        content = joint.fill(filled)
-        return Unsigned(content, joint, filled, self._signing.signer_of(content))
+        message = joint.fill(filled)
+        return Unsigned(message, self._signing.fields(message, joint=joint, filled=filled))
 
     def finish(self, unsigned: Unsigned) -> Stuffed:
         """Return a message ready to be sent. May be called in another thread: signing takes most of its time."""
-        content = unsigned.content
-        if unsigned.signer:
-            content = self._signing.sign(
-                content, signer=unsigned.signer, joint=unsigned.joint, filled=unsigned.filled
-            )  # fmt: skip
         # No line of it begins with a dot: tests/content/test_rendering.py, test_every_line_can_be_sent_as_it_is.
-        message = Stuffed(content)
-        if self.tail:
-            message.tail = self.tail
-        return message
+        return Stuffed(unsigned.message, b"".join([field.sign() for field in unsigned.fields]), self.tail)
 
     def allowed(self, row: Any) -> dict[str, bool]:
         """Return what may be tracked of a row's recipient (D43)."""

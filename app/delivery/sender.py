@@ -24,7 +24,7 @@ from app.delivery.plan import Plan, Task, UnsendableError
 from app.delivery.replies import Outcome, SendResult, decided_here
 from app.delivery.results import OnBounced, Retries, Settled, bounces, columns
 from app.delivery.routing import Route, Routing
-from app.delivery.smtp.feed import Envelope
+from app.delivery.smtp.feed import Envelope, Stuffed
 from app.delivery.standing import Standings
 from app.delivery.suspects import Suspects
 from app.delivery.windows import Held, boot_seconds, share_window
@@ -186,10 +186,10 @@ class Sender:  # the one class with a life of its own: it is what connections pu
     def _refuse(self, task: Task, error: Exception) -> None:
         self._record(task, decided_here(Outcome.REJECTED, str(error)))
 
-    def content(self, envelope: Envelope) -> bytes:
+    def content(self, envelope: Envelope) -> bytes | Stuffed:
         """Give the message, as `next` made it."""
         task: Task = envelope.key  # type: ignore[assignment]
-        return task.content
+        return task.content or b""
 
     def start(self, envelope: Envelope) -> bool:
         """Check lease and fence, then write the start record: the last moment at which nothing has happened."""
@@ -251,7 +251,7 @@ class Sender:  # the one class with a life of its own: it is what connections pu
         self._woken.set()
 
     def _record(self, task: Task, result: SendResult) -> None:
-        task.content, task.row = b"", None
+        task.content, task.row = None, None
         task.chunk.settled += 1
         self.accepted += result.outcome is Outcome.ACCEPTED
         self._results.append((task, result))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from app.delivery.replies import Outcome, SendResult, decided_here, is_of_account
 from app.delivery.routing import Account, Routing
 from app.delivery.smtp.connection import open_connection
-from app.delivery.smtp.feed import Envelope
+from app.delivery.smtp.feed import Envelope, Stuffed
 from app.delivery.standing import Standings
 
 HURRIED_SECONDS = 10.0  # to connect, where another account can be tried
@@ -17,14 +17,14 @@ class _One:
     """A feed of one message."""
 
     waiting: Envelope | None
-    message: bytes
+    message: bytes | Stuffed
     result: SendResult | None = None
 
     def next(self) -> Envelope | None:
         envelope, self.waiting = self.waiting, None
         return envelope
 
-    def content(self, _: Envelope) -> bytes:
+    def content(self, _: Envelope) -> bytes | Stuffed:
         return self.message
 
     def start(self, _: Envelope) -> bool:
@@ -35,7 +35,7 @@ class _One:
 
 
 async def send_one(
-    routing: Routing, standings: Standings, *, sender: str, recipient: str, message: bytes, domain: str
+    routing: Routing, standings: Standings, *, sender: str, recipient: str, message: bytes | Stuffed, domain: str
 ) -> SendResult:
     """Send one message over a connection of its own and return what became of it.
 

@@ -19,6 +19,7 @@ from app.delivery.attached import make_tail
 from app.delivery.merge_data import BY_ID, select_recipients
 from app.delivery.plan import NOBODY, Plan
 from app.delivery.service import plan_of
+from app.delivery.smtp.feed import Stuffed
 from app.delivery.viewing import frozen_message
 from app.domains.signing import load_signers
 from app.mailings import queries
@@ -179,7 +180,7 @@ async def preview_mailing(
         shown = preview(plan.compiled, data, **allowed)
     except UnsendableError as error:
         raise NotReady(f"Recipient {row.id} cannot get this message: {error}.") from error
-    size = len(plan.render(row, plan.tags, as_recipient=NOBODY)) + plan.compiled.tail_size
+    size = len(bytes(plan.render(row, plan.tags, as_recipient=NOBODY))) + plan.compiled.tail_size
     return PreviewOut(
         recipient_id=row.id, sender=shown.sender, reply_to=shown.reply_to, subject=shown.subject, html=shown.html,
         text=shown.text, size=size,
@@ -188,7 +189,7 @@ async def preview_mailing(
 
 async def render_test(
     session: AsyncSession, *, mailing: Mailing, composer: Composer, recipient_id: int
-) -> tuple[bytes, str, str]:
+) -> tuple[Stuffed, str, str]:
     """Return a test message as the given recipient would see it, its return path and its From domain."""
     plan = await _plan(session, mailing=mailing, composer=composer, test=True)
     row = await _merge_row(session, plan=plan, recipient_id=recipient_id)

@@ -19,7 +19,8 @@ from app.content.encoding import clean, escape
 from app.content.file_types import clean_name
 from app.content.links import fill_target
 from app.content.merge_tags import escape as escape_brackets
-from app.delivery.smtp.wire import Stuffed, body
+from app.delivery.smtp.feed import Stuffed
+from app.delivery.smtp.wire import body
 from tests.content.messages import compiled, parsed, recipient, whole
 
 CASES = int(os.environ.get("BUDSTIKKE_MESSAGE_CASES", "40"))

@@ -7,7 +7,7 @@ import pytest
 from app.delivery.attached import BODIES_IN_MEMORY, affordable
 from app.delivery.replies import Outcome
 from app.delivery.smtp.account import Pipelining
-from app.delivery.smtp.wire import Stuffed
+from app.delivery.smtp.feed import Stuffed
 from tests.content.messages import parsed
 from tests.delivery.feeds import ListFeed, message, send
 from tests.delivery.sending import sending, times_taken
@@ -50,9 +50,7 @@ async def test_shared_octets_follow_a_message_that_needs_no_stuffing():
     shared = b"".join(b"%08d\r\n" % number for number in range(60_000))
 
     def content(envelope):
-        made = Stuffed(b"Subject: %d\r\n\r\n" % envelope.key)
-        made.tail = shared
-        return made
+        return Stuffed(b"Subject: %d\r\n\r\n" % envelope.key, tail=shared)
 
     feed = ListFeed(*map(message, range(5)), content=content)
     async with SmtpServer() as server:

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from app.delivery.replies import Outcome, is_hard, is_local
 from app.delivery.smtp.account import Pipelining
-from app.delivery.smtp.wire import Offer, ReplyReader, Stuffed, body, refuse
+from app.delivery.smtp.feed import Stuffed
+from app.delivery.smtp.wire import Offer, ReplyReader, body, refuse
 from tests.delivery.feeds import ListFeed, message, send
 from tests.delivery.smtp_server import SmtpServer
 

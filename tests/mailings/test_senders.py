@@ -143,7 +143,7 @@ async def sent(desk, mailing):
         dispatch = await queries.find_dispatch(session, mailing_id=mailing)
         plan, _ = await load_plan(session, dispatch_id=dispatch.id, settings=desk.context.settings, tokens=TOKENS)
         rows = await queries.load_chunk(session, mailing_id=mailing, tags=plan.tags, first_seq=1, last_seq=100)
-        made = {row.email: plan.render(row, plan.tags) for row in rows}
+        made = {row.email: bytes(plan.render(row, plan.tags)) for row in rows}
     return {
         address: email.message_from_bytes(message, policy=email.policy.default) for address, message in made.items()
     }
@@ -171,7 +171,7 @@ async def test_what_is_sent_tested_and_viewed_has_the_same_sender_as_the_preview
     async with desk.database.begin() as session:
         row = await read_mailing(session, mailing_id=mailing)
         tested, *_ = await render_test(session, mailing=row, composer=composer, recipient_id=listed[kari]["id"])
-    test = email.message_from_bytes(tested, policy=email.policy.default)
+    test = email.message_from_bytes(bytes(tested), policy=email.policy.default)
     assert (test["From"], test["Subject"]) == ("Ola Selger <ola@nordlys.example>", "[Test] Hi from Ola Selger")
     await desk.send(mailing)
     messages = await sent(desk, mailing)

@@ -23,6 +23,27 @@ class Envelope:
     shared: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Stuffed:
+    """A message in three buffers, whose maker vouches for them: no line begins with a dot that is not doubled.
+
+    Looking for one takes 15 µs at 30 KB, as much as all the rest of sending a message. The composer knows it from
+    compiling, once per mailing; whoever makes one must prove it in a test.
+
+    `front` are the fields that were put before a message when it was done: its signatures. `tail` is its attachments,
+    the same object for every message of a mailing, so that no copy of megabytes is made for a recipient. Each that is
+    not empty ends with CRLF.
+    """
+
+    message: bytes
+    front: bytes = b""
+    tail: bytes = b""
+
+    def __bytes__(self) -> bytes:
+        """Return it in one piece."""
+        return self.front + self.message + self.tail
+
+
 class Feed(Protocol):
     """Where a connection's messages come from. Every envelope given out by `next` comes back to `settle` once.
 
@@ -35,10 +56,10 @@ class Feed(Protocol):
         """Give the next message this connection may take; None means nothing now (see `SmtpConnection.wake`)."""
         ...
 
-    def content(self, envelope: Envelope) -> bytes:
+    def content(self, envelope: Envelope) -> bytes | Stuffed:
         """Build the message: CRLF lines, at most 998 octets each, 7-bit unless the envelope says `smtputf8`.
 
-        The connection stuffs dots; content marked `wire.Stuffed` spares it the search, and may have a tail.
+        The connection stuffs dots; `Stuffed` content spares it the search.
         """
         ...
 

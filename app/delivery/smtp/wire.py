@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.delivery.replies import Outcome, SendResult, Stage, classify, decided_here
-from app.delivery.smtp.feed import Envelope
+from app.delivery.smtp.feed import Envelope, Stuffed
 
 LINE_LIMIT: Final = 4096  # octets of a reply line; RFC 5321 §4.5.3.1.5 allows 512, real servers exceed it
 REPLY_LIMIT: Final = 65536  # octets of a reply with all its lines: an endless one must end somewhere
@@ -22,6 +22,7 @@ _CODES: Final = {b"%d" % code: code for code in range(200, 600)}
 _MARKS: Final = frozenset({b" ", b"-", b"\r", b""})
 _PLAIN_ADDRESS = re.compile(r"[!-;=?-~]+@[!-;=?-~]+")  # printable ASCII without space, "<" and ">"
 _LEADING_DOT = re.compile(rb"\n\.")  # half the time of `in`, which steps through the haystack one byte at a time
+_PLAIN_TEXT = re.compile(r"[!-~]*")
 _NOT_XTEXT = re.compile(r"[^!-*,-<>-~]")
 _NEVER_IN_ADDRESS = re.compile(r"[\s<>]")
 
@@ -117,6 +118,8 @@ def envelope_commands(envelope: Envelope, prepared: tuple[bytes, ...], offer: Of
 
 def xtext(value: str) -> str:
     """Encode ASCII as a parameter's value (RFC 3461 §4): `+`, `=` and what is not printable as +XX."""
+    if _PLAIN_TEXT.fullmatch(value):
+        return value.replace("+", "+2B").replace("=", "+3D")
     return _NOT_XTEXT.sub(lambda found: f"+{ord(found[0]):02X}", value)
 
 
@@ -178,20 +181,7 @@ def _is_writable(address: str) -> bool:
     return len(address.encode()) <= ADDRESS_LIMIT  # what is printable holds no lone surrogates
 
 
-class Stuffed(bytes):
-    """Content that its maker vouches for: no line begins with a dot that is not doubled.
-
-    Looking for one takes 15 µs at 30 KB, as much as all the rest of sending a message. The composer knows it from
-    compiling, once per mailing; whoever marks content so must prove it in a test.
-
-    `tail` are further octets, vouched for as well and ended by CRLF: attachments, the same object for every message of
-    a mailing, so that no copy of megabytes is made for a recipient.
-    """
-
-    tail: bytes = b""
-
-
-def body(content: bytes) -> tuple[bytes, ...]:
+def body(content: bytes | Stuffed) -> tuple[bytes, ...]:
     r"""Make content ready for DATA (RFC 5321 §4.5.2), as buffers to be written in order.
 
     Dots are stuffed, CRLF and a lone dot end it. Not copied for a message without leading dots (the composer writes
@@ -199,9 +189,8 @@ def body(content: bytes) -> tuple[bytes, ...]:
     line end would see the end of the message there.
     """
     if isinstance(content, Stuffed):
-        if content.tail:
-            return content, content.tail, b".\r\n"
-    elif content.startswith(b".") or _LEADING_DOT.search(content):
+        return content.front, content.message, content.tail, b".\r\n"
+    if content.startswith(b".") or _LEADING_DOT.search(content):
         content = (b"." + content if content.startswith(b".") else content).replace(b"\n.", b"\n..")
     if not content or content.endswith(b"\r\n"):
         return content, b".\r\n"
@@ -214,7 +203,7 @@ def hand_over(transport: asyncio.WriteTransport, buffers: tuple[bytes, ...]) -> 
     if size <= JOINED:
         transport.write(b"".join(buffers))
     else:
-        transport.writelines(buffers)
+        transport.writelines([buffer for buffer in buffers if buffer])
     return size
 
 
