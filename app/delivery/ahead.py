@@ -1,28 +1,26 @@
-"""Messages made before a connection asks for them, where making one takes long: signed with RSA, in other threads.
+"""Messages made before a connection asks for them, where making one takes long: signed with RSA, on other cores.
 
-An RSA signature takes 210 µs, twice as long as all the rest of sending a message, and holds no lock of Python's
-meanwhile. So tasks are taken out of their chunks as the committed windows allow, their messages are filled here and
-signed there, and what is done is put among the tasks that connections take first. Nothing of it has been started: a
-task whose chunk is lost meanwhile is dropped, and at the end whatever lies here is left to the next sender.
+An RSA signature takes 210 µs, twice as long as all the rest of sending a message. So tasks are taken out of their
+chunks as the committed windows allow, their messages are filled here and signed elsewhere (signing_aside.py), and what
+is done is put among the tasks that connections take first. Nothing of it has been started: a task whose chunk is lost
+meanwhile is dropped, and at the end whatever lies here is left to the next sender.
 """
 
 import asyncio
 import os
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 from app.delivery.picking import Picking
 from app.delivery.plan import Plan, Task, UnsendableError, Unsigned
+from app.delivery.signing_aside import sign_all
 
-DEPTH = 96  # messages made and not taken: a third of a window, some 3 MB
-BATCH = 8  # messages for one trip to a thread and back, which costs as much as filling two
+DEPTH = 128  # messages made and not taken: half a window, some 4 MB
+BATCH = 16  # messages for one trip to a thread and back, which costs as much as filling two
 THREADS = min(4, os.cpu_count() or 1)
-SWITCH_SECONDS = 0.0005
-"""How long the sending thread may keep the interpreter from one that has signed; Python's own 5 ms leave it idle."""
-
 
 _POOL = ThreadPoolExecutor(THREADS, thread_name_prefix="signing")  # of the process; threads start when they are needed
 
@@ -43,10 +41,7 @@ class Ahead:
 
     def __post_init__(self) -> None:
         self.picking.ahead = self.plan.signs_slowly
-        if not self.picking.ahead:
-            self._closed = True
-            return
-        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_SECONDS))
+        self._closed = not self.picking.ahead
 
     def fill(self) -> None:
         """Have messages made until there are enough; called wherever one was taken or more are allowed."""
@@ -56,7 +51,7 @@ class Ahead:
                 return
             self.picking.making += len(batch)
             loop = asyncio.get_running_loop()
-            done = loop.run_in_executor(_POOL, _sign, self.plan, batch)
+            done = loop.run_in_executor(_POOL, sign_all, [field for _, unsigned in batch for field in unsigned.fields])
             done.add_done_callback(partial(self._put, batch))
 
     def go_on(self) -> None:
@@ -78,18 +73,15 @@ class Ahead:
                 self.refuse(task, error)
         return batch
 
-    def _put(self, batch: list[tuple[Task, Unsigned]], done: "asyncio.Future[None]") -> None:
+    def _put(self, batch: list[tuple[Task, Unsigned]], done: "asyncio.Future[list[bytes]]") -> None:
         self.picking.making -= len(batch)
         if self._closed or done.cancelled():
             return
         if error := done.exception():
             self._failure = error
         else:
-            for task, _ in batch:
+            signatures = iter(done.result())
+            for task, unsigned in batch:
+                task.content = self.plan.finish(unsigned, islice(signatures, len(unsigned.fields)))
                 self.picking.put_back(task)
         self.wake()
-
-
-def _sign(plan: Plan, batch: list[tuple[Task, Unsigned]]) -> None:
-    for task, unsigned in batch:
-        task.content = plan.finish(unsigned)

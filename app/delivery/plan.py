@@ -1,7 +1,7 @@
 """What a sender needs to know of a dispatch, and how one recipient's message is made from it."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import lru_cache
@@ -116,7 +116,8 @@ class Plan:
 
         `as_recipient` NOBODY makes the tokens of a test. Raises UnsendableError, SealBrokenError.
         """
-        return self.finish(self.fill(row, tags, as_recipient=as_recipient))
+        unsigned = self.fill(row, tags, as_recipient=as_recipient)
+        return self.finish(unsigned, [field.key.sign(field.digest) for field in unsigned.fields])
 
     def fill(self, row: Any, tags: tuple[str, ...], *, as_recipient: int | None = None) -> Unsigned:
         """Return what `render` returns before it is signed; raises as `render` does."""
@@ -126,10 +127,11 @@ class Plan:
         message = joint.fill(filled)
         return Unsigned(message, self._signing.fields(message, joint=joint, filled=filled))
 
-    def finish(self, unsigned: Unsigned) -> Stuffed:
-        """Return a message ready to be sent. May be called in another thread: signing takes most of its time."""
+    def finish(self, unsigned: Unsigned, signatures: Iterable[bytes]) -> Stuffed:
+        """Return a message ready to be sent, with the signatures of its fields."""
+        fields = [field.with_signature(made) for field, made in zip(unsigned.fields, signatures, strict=True)]
         # No line of it begins with a dot: tests/content/test_rendering.py, test_every_line_can_be_sent_as_it_is.
-        return Stuffed(unsigned.message, b"".join([field.sign() for field in unsigned.fields]), self.tail)
+        return Stuffed(unsigned.message, b"".join(fields), self.tail)
 
     def allowed(self, row: Any) -> dict[str, bool]:
         """Return what may be tracked of a row's recipient (D43)."""

@@ -10,7 +10,6 @@ from binascii import b2a_base64
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
-from typing import cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -32,6 +31,13 @@ _FOLD = re.compile(r"\r\n(?=[ \t])")
 _PADDING, _DIGEST = PKCS1v15(), Prehashed(SHA256())
 
 PrivateKey = RSAPrivateKey | Ed25519PrivateKey
+
+
+def sign_digest(private: PrivateKey, digest: bytes) -> bytes:
+    """Return the signature of a header hash. RFC 8463 §3: Ed25519 signs the hash as if it were the message."""
+    if isinstance(private, Ed25519PrivateKey):
+        return private.sign(digest)
+    return private.sign(digest, _PADDING, _DIGEST)
 
 
 def relaxed_body(body: bytes, *, is_all: bool = True) -> bytes:
@@ -106,10 +112,8 @@ class SigningKey:
         )
 
     def sign(self, digest: bytes) -> bytes:
-        """Return the signature of a header hash. RFC 8463 §3: Ed25519 signs the hash as if it were the message."""
-        if self.is_rsa:  # asked each time, its class takes a microsecond to answer
-            return cast("RSAPrivateKey", self.private).sign(digest, _PADDING, _DIGEST)
-        return cast("Ed25519PrivateKey", self.private).sign(digest)
+        """Return the signature of a header hash."""
+        return sign_digest(self.private, digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +126,13 @@ class SignatureField:
     """The header hash, which is what is signed."""
 
     def sign(self) -> bytes:
-        """Return the field. May be called in another thread: there is nothing else in it than signing."""
-        signature = b2a_base64(self.key.sign(self.digest), newline=False).decode("ascii")
-        folded = "\r\n ".join([signature[at : at + _LINE - 4] for at in range(0, len(signature), _LINE - 4)])
+        """Return the field with its signature."""
+        return self.with_signature(self.key.sign(self.digest))
+
+    def with_signature(self, signature: bytes) -> bytes:
+        """Return the field with the signature that the key made of the digest."""
+        text = b2a_base64(signature, newline=False).decode("ascii")
+        folded = "\r\n ".join([text[at : at + _LINE - 4] for at in range(0, len(text), _LINE - 4)])
         return f"{self.text};\r\n b={folded}\r\n".encode("ascii")
 
 

@@ -40,17 +40,25 @@ def make_key(algorithm: Algorithm, *, secret: str) -> KeyPair:
     else:
         private = Ed25519PrivateKey.generate()
         public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)  # RFC 8463 §4.2: the bare key
-    written = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    return KeyPair(base64.b64encode(public).decode("ascii"), seal(written, secret=secret, purpose=_PURPOSE))
+    sealed = seal(write_key(private), secret=secret, purpose=_PURPOSE)
+    return KeyPair(base64.b64encode(public).decode("ascii"), sealed)
 
 
 @lru_cache(maxsize=64)
 def read_key(sealed: bytes, *, secret: str) -> PrivateKey:
     """Return a sealed private key; raises SealBrokenError."""
-    # It was made here and its seal holds: checking its numbers again would take longer than to sign a message.
-    private = load_der_private_key(
-        unseal(sealed, secret=secret, purpose=_PURPOSE), password=None, unsafe_skip_rsa_key_validation=True
-    )
+    return open_key(unseal(sealed, secret=secret, purpose=_PURPOSE))
+
+
+def write_key(private: PrivateKey) -> bytes:
+    """Return a private key as `open_key` reads it: unprotected, for a seal or for a process of ours."""
+    return private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+
+def open_key(written: bytes) -> PrivateKey:
+    """Return the private key that `write_key` wrote."""
+    # It was made here and its seal held: checking its numbers again would take longer than to sign a message.
+    private = load_der_private_key(written, password=None, unsafe_skip_rsa_key_validation=True)
     if not isinstance(private, (RSAPrivateKey, Ed25519PrivateKey)):
         raise TypeError(f"a DKIM key is RSA or Ed25519, not {type(private).__name__}")
     return private
