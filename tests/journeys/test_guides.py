@@ -67,6 +67,7 @@ def test_a_newcomer_comes_from_an_export_to_a_frozen_list_and_reads_why(tmp_path
         the_guide_for_integrators_works_as_written(service, tmp_path / "data")
         the_guide_to_sending_works_as_written(service, tmp_path / "data")
         the_guide_to_pages_works_as_written(service, tmp_path / "data")
+        the_guide_to_links_works_as_written(service, tmp_path / "data")
 
 
 def the_guide_for_integrators_works_as_written(service, data_dir):
@@ -101,3 +102,17 @@ def the_guide_to_pages_works_as_written(service, data_dir):
     assert answers[-1]["sender_name"] == "Nordavind"
     assert service.reader.get(re.search(r"/brand/.*", answers[-1]["logo"]["url"])[0]).status_code == 200
     assert [answer["left"] for answer in answers if "left" in answer] == [0]
+
+
+def the_guide_to_links_works_as_written(service, data_dir):
+    """D9, D36, D45: a link of the library, tracked alone, and a honeypot beside it."""
+    printed = follow(ROOT / "docs" / "guides" / "links.md", service, data_dir)
+    answers = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    [links] = [one["items"] for one in answers if one.get("items") and "honeypot" in one["items"][0]]
+    analytics = "utm_medium=email&utm_source=newsletter&utm_campaign=autumn"
+    assert [(link["target"], link["honeypot"]) for link in links] == [
+        (f"https://www.nordlys.example/prices?lang=nb&c=[[customer.number]]&{analytics}#top", False),
+        ("https://www.nordlys.example/", True),
+    ]
+    [uses] = [one["items"] for one in answers if one.get("items") and one["items"][0].get("kind") == "mailing"]
+    assert [(use["name"], use["sent"]) for use in uses] == [("Autumn prices", False)]
