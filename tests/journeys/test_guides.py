@@ -68,6 +68,7 @@ def test_a_newcomer_comes_from_an_export_to_a_frozen_list_and_reads_why(tmp_path
         the_guide_to_sending_works_as_written(service, tmp_path / "data")
         the_guide_to_pages_works_as_written(service, tmp_path / "data")
         the_guide_to_links_works_as_written(service, tmp_path / "data")
+        the_guide_to_link_actions_works_as_written(service, tmp_path / "data")
 
 
 def the_guide_for_integrators_works_as_written(service, data_dir):
@@ -116,3 +117,13 @@ def the_guide_to_links_works_as_written(service, data_dir):
     ]
     [uses] = [one["items"] for one in answers if one.get("items") and one["items"][0].get("kind") == "mailing"]
     assert [(use["name"], use["sent"]) for use in uses] == [("Autumn prices", False)]
+
+
+def the_guide_to_link_actions_works_as_written(service, data_dir):
+    """D38, D39: on the same service, too."""
+    printed = follow(ROOT / "docs" / "guides" / "actions.md", service, data_dir)
+    answers = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    [listed] = [answer["items"] for answer in answers if answer.get("items")]
+    assert [item["action"]["kind"] for item in listed] == ["response", "follow_up"]
+    assert {"repeated": 0} in answers
+    assert (answers[-1]["action"]["kind"], answers[-1]["position"]) == ("script", 3)
