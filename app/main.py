@@ -182,7 +182,7 @@ def create_app(
     app.state.looks = Looks(time.monotonic)
     tracking = Tracking(
         settings, database=app.state.database, tokens=app.state.tokens, metrics=app.state.metrics,
-        drain_apart=drain_apart,
+        drain_apart=drain_apart, looks=app.state.looks,
     )  # fmt: skip
     answering = Answering(
         settings, database=app.state.database, tokens=app.state.tokens, looks=app.state.looks,

@@ -263,7 +263,7 @@ async def _read_fields(request: Request) -> Fields:
             return []
     if not request.headers.get("content-type", "").lower().startswith("multipart/"):
         try:
-            return parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+            return parse_qsl(body.decode("utf-8").rstrip("\r\n"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
         except ValueError:  # too many fields, or no UTF-8
             return []
 

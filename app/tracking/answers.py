@@ -4,9 +4,13 @@ Every answer says that it is private: no cache keeps it, no search engine lists 
 referrer.
 """
 
+from functools import lru_cache
+
 from starlette.types import Scope, Send
 
-from app.letterhead.frame import Page
+from app.letterhead.frame import Notice, Page, notice_page
+from app.letterhead.languages import choose_language
+from app.letterhead.looks import Look
 
 PIXEL = bytes.fromhex(
     "47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b"
@@ -28,30 +32,9 @@ _GIF: Headers = [
     _NOSNIFF,
     *_PRIVATE,
 ]
-_HTML: Headers = [
-    (b"content-type", b"text/html; charset=utf-8"),
-    (b"content-security-policy", b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
-    (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    _NOSNIFF,
-    *_PRIVATE,
-]
 _EMPTY = {"type": "http.response.body", "body": b""}
 _GIF_START = {"type": "http.response.start", "status": 200, "headers": _GIF}
 _GIF_BODY = {"type": "http.response.body", "body": PIXEL}
-
-_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
-<main><h1>{title}</h1><p>{text}</p></main></html>
-"""
-NOT_FOUND = _PAGE.format(
-    title="This link leads nowhere", text="It may have been cut off on its way. Open the message and try again."
-).encode()
-LATER = _PAGE.format(
-    title="Just a moment", text="The link is good, but cannot be looked up right now. Try again in a minute."
-).encode()
-NOT_ALLOWED = _PAGE.format(title="Not possible here", text="This address can only be read.").encode()
 
 _PRINTABLE = frozenset(range(0x21, 0x7F))
 
@@ -76,14 +59,23 @@ async def send_pixel(scope: Scope, send: Send) -> None:
     await send(_GIF_BODY if scope["method"] == "GET" else _EMPTY)
 
 
-async def send_page(scope: Scope, send: Send, status: int, page: bytes, more: Headers | None = None) -> None:
-    """Answer with an HTML page, or its headers when HEAD asks."""
-    headers = [(b"content-length", str(len(page)).encode()), *_HTML, *(more or [])]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else page})
+async def send_notice(
+    scope: Scope, send: Send, status: int, notice: Notice, *, look: Look, more: Headers | None = None
+) -> None:
+    """Answer with a page that says one thing, in the browser's language: who the reader is, only the database knows."""
+    accepted = next((value for name, value in scope["headers"] if name == b"accept-language"), b"")
+    language = choose_language(person=None, accept_language=accepted.decode("latin-1"))
+    await send_letterhead(scope, send, _page_of(notice, language, look), status=status, more=more)
 
 
-async def send_letterhead(scope: Scope, send: Send, page: Page) -> None:
+@lru_cache(maxsize=64)  # whoever tries out tokens is answered from memory
+def _page_of(notice: Notice, language: str, look: Look) -> Page:
+    return notice_page(notice, language=language, look=look)
+
+
+async def send_letterhead(
+    scope: Scope, send: Send, page: Page, *, status: int = 200, more: Headers | None = None
+) -> None:  # fmt: skip
     """Answer with a page in the look of all others, or its headers when HEAD asks."""
-    await send({"type": "http.response.start", "status": 200, "headers": page.raw_headers})
+    await send({"type": "http.response.start", "status": status, "headers": [*page.raw_headers, *(more or [])]})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else page.body})

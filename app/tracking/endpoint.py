@@ -15,20 +15,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.content.links import fill_target
+from app.letterhead.frame import NOT_ALLOWED, NOT_FOUND, TARGET_AWAY
+from app.letterhead.looks import Looks
 from app.platform.db import Database
 from app.platform.settings import Settings
 from app.platform.telemetry import Metrics, log
 from app.platform.tokens import InvalidToken, Purpose, TokenKey
-from app.tracking.answers import (
-    LATER,
-    NOT_ALLOWED,
-    NOT_FOUND,
-    location_of,
-    send_letterhead,
-    send_page,
-    send_pixel,
-    send_redirect,
-)
+from app.tracking.answers import location_of, send_letterhead, send_notice, send_pixel, send_redirect
 from app.tracking.events import CLICK, OPEN, record_of
 from app.tracking.keeper import DrainerKeeper
 from app.tracking.link_table import Found, LinkTable, is_template, octets_of
@@ -50,10 +43,12 @@ class Tracking:
     """What clicks and opens need: the key of their tokens, the links, and the recorder."""
 
     def __init__(
-        self, settings: Settings, *, database: Database, tokens: TokenKey, metrics: Metrics, drain_apart: bool = False
-    ) -> None:
+        self, settings: Settings, *, database: Database, tokens: TokenKey, metrics: Metrics, drain_apart: bool = False,
+        looks: Looks | None = None,
+    ) -> None:  # fmt: skip
         self.tokens = tokens
         self.database = database
+        self.looks = looks or Looks(time.monotonic)
         self.links = LinkTable(database)
         self.recorder = Recorder(settings, metrics=metrics)
         self.responders: dict[int, Responder] = {}
@@ -121,9 +116,9 @@ class TrackingEndpoint:
         if scope["type"] == "http":
             beginning = scope["path"][:3]
             if beginning in _CLICKS:
-                return self._click(scope, send) if scope["method"] in ("GET", "HEAD") else _refuse(scope, send)
+                return self._click(scope, send) if scope["method"] in ("GET", "HEAD") else self._refuse(scope, send)
             if beginning in _OPENS:
-                return self._open(scope, send) if scope["method"] in ("GET", "HEAD") else _refuse(scope, send)
+                return self._open(scope, send) if scope["method"] in ("GET", "HEAD") else self._refuse(scope, send)
         return self.app(scope, receive, send)
 
     async def _click(self, scope: Scope, send: Send) -> None:
@@ -131,7 +126,7 @@ class TrackingEndpoint:
         try:
             recipient_id, link_id = tracking.tokens.read_mangled(Purpose.CLICK, scope["path"][3:])
         except InvalidToken:
-            await send_page(scope, send, 404, NOT_FOUND)
+            await send_notice(scope, send, 404, NOT_FOUND, look=tracking.looks.current)
             return
         link = tracking.links.get(link_id)
         if link is None:
@@ -139,10 +134,11 @@ class TrackingEndpoint:
                 link = await tracking.links.find(link_id, within=READ_WITHIN)
             except DATABASE_AWAY as error:
                 log.warning("links.not_found", kind=type(error).__name__)
-                await send_page(scope, send, 503, LATER, [(b"retry-after", b"30")])
+                look = tracking.looks.current
+                await send_notice(scope, send, 503, TARGET_AWAY, look=look, more=[(b"retry-after", b"30")])
                 return
             if link is None:
-                await send_page(scope, send, 404, NOT_FOUND)
+                await send_notice(scope, send, 404, NOT_FOUND, look=tracking.looks.current)
                 return
         mailing_id, library_link_id, target = link
         stored = self._record(scope, CLICK, mailing_id, recipient_id, link_id) if recipient_id else None
@@ -171,6 +167,10 @@ class TrackingEndpoint:
             await self._record(scope, OPEN, 0, recipient_id, 0)
         await send_pixel(scope, send)
 
+    async def _refuse(self, scope: Scope, send: Send) -> None:
+        look = self.tracking.looks.current
+        await send_notice(scope, send, 405, NOT_ALLOWED, look=look, more=[(b"allow", b"GET, HEAD")])
+
     def _record(self, scope: Scope, kind: int, mailing_id: int, recipient_id: int, link_id: int) -> Awaitable[None]:
         agent = b""
         for name, value in scope["headers"]:
@@ -190,7 +190,3 @@ def _as_click(scope: Scope, recipient_id: int, link_id: int, link: Found) -> Cli
         recipient_id, mailing_id, link_id, library_link_id, datetime.now(UTC), scope["method"],
         headers.get(b"user-agent", ""), headers.get(b"accept-language", ""),
     )  # fmt: skip
-
-
-async def _refuse(scope: Scope, send: Send) -> None:
-    await send_page(scope, send, 405, NOT_ALLOWED, [(b"allow", b"GET, HEAD")])

@@ -3,7 +3,9 @@
 import httpx2
 import pytest
 
+from app.letterhead.colours import Chosen
 from app.letterhead.frame import Page
+from app.letterhead.looks import Branding
 from app.platform.db import Database
 from app.platform.telemetry import Metrics
 from app.platform.tokens import Purpose, TokenKey
@@ -212,3 +214,18 @@ async def test_a_responder_answers_in_place_of_the_target_and_the_click_is_store
     assert got[1].text == "<p>Takk</p>"
     assert (asked[0].recipient_id, asked[0].mailing_id, asked[0].link_id, asked[0].library_link_id) == (4, 1, 78, 77)
     assert len(await events(sent, 3)) == 3
+
+
+@pytest.mark.parametrize(("wanted", "language", "words"), [("sv", "sv", "leder ingenstans"), ("fr", "en", "nowhere")])
+async def test_a_link_that_leads_nowhere_says_so_in_the_readers_language_and_the_senders_looks(
+    tracking, reader, wanted, language, words
+):
+    """D49: the pages that need no database, too."""
+    tracking.looks.take(Branding(name="Nordavind", chosen=Chosen(accent="#7a1fa2")))
+    answer = await reader.get("/c/nothing", headers={"Accept-Language": wanted})
+    assert answer.status_code == 404
+    assert answer.headers["content-language"] == language
+    assert words in answer.text
+    assert "--accent: #7a1fa2;" in answer.text
+    assert "Nordavind</p>" in answer.text
+    assert (await reader.head("/c/nothing")).content == b""
