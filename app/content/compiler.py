@@ -14,7 +14,7 @@ from app.content.attached import Attachment
 from app.content.compiled import FIELDS, CompiledMessage, Joint, TokenSlot
 from app.content.encoding import lay_out
 from app.content.filling import SPECIAL_LINKS, Filling
-from app.content.html_part import Document, html_pieces, misplaced_tags, read_document
+from app.content.html_part import Document, InText, html_pieces, misplaced_tags, read_document
 from app.content.library import Library
 from app.content.links import LinkRules
 from app.content.merge_tags import (
@@ -30,7 +30,7 @@ from app.content.merge_tags import (
 )
 from app.content.mime import HeaderPlace, Item, message_body
 from app.content.pieces import TOKEN_WIDTH, Piece, Pixel, Token, TokenKind, Value
-from app.content.text_part import derived_pieces, faults_in, library_links_in, written_pieces
+from app.content.text_part import derived_pieces, faults_in, links_in, written_pieces
 
 _PAGE_TOKENS: tuple[TokenKind, ...] = ("open", "unsubscribe", "view", "preferences")
 
@@ -109,7 +109,7 @@ def compile_message(source: MessageSource, *, public_url: str) -> CompiledMessag
     filling = Filling(public_url.rstrip("/"), _mailing_values(source, subject), source.sender_contact)
     rules = LinkRules(source.track_all_links, source.utm_source, source.utm_campaign, source.honeypot)
     library = Library.of(source.library)
-    in_text = library_links_in(text, library) if text else ()
+    in_text = links_in(text) if text else InText()
     document = read_document(body, rules, filling, library=library, in_text=in_text)
     if faults := [*misplaced_tags(document, library), *(faults_in(text, library) if text else ())]:
         raise MergeTagError(faults)

@@ -6,7 +6,7 @@ escaping makes a value harmless there.
 """
 
 import html as html_entities
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -60,10 +60,11 @@ class Link:
 class Document:
     """HTML that has been read: its merge tags, its nodes, its links.
 
-    `tracked` are all tracked links of the message by position: those of the HTML, those that only the text part or a
-    tag outside of a link refers to, and the honeypot. `library` is what the tags of library links stand for.
+    `tracked` are all tracked links of the message by position: those of the HTML, those that only the text part has
+    or a tag outside of a link refers to, and the honeypot. `library` is what the tags of library links stand for.
     """
 
+    rules: LinkRules
     parsed: Parsed
     nodes: tuple[Node, ...]
     links: tuple[Link, ...]
@@ -76,64 +77,82 @@ class Document:
         return self.tracked[-1] if self.tracked and self.tracked[-1].honeypot else None
 
 
-def read_document(
-    parsed: Parsed, rules: LinkRules, filling: Filling, *, library: Library, in_text: Iterable[int]
-) -> Document:
-    """Find tags, attributes and links, and decide which links are tracked (D36).
+@dataclass(frozen=True, slots=True)
+class InText:
+    """What a written text part links to: by its URLs, and by tags of library links."""
 
-    `in_text` are the ids of the library links that the text part refers to.
-    """
+    targets: tuple[Parts, ...] = ()
+    library_link_ids: tuple[int, ...] = ()
+
+
+def read_document(parsed: Parsed, rules: LinkRules, filling: Filling, *, library: Library, in_text: InText) -> Document:
+    """Find tags, attributes and links, and decide which links are tracked (D36)."""
     nodes = scan(parsed.filler)
     links: list[Link] = []
-    numbered = _Numbered(rules, filling)
+    numbered = _Numbered(rules, filling, library)
     for node in nodes:
         attribute = link_attribute(node) if isinstance(node, StartTag) else None
         if not isinstance(node, StartTag) or attribute is None:
             continue
         read = read_target(parsed, attribute)
         written, library_link_id = library.resolve(read), library.meant_by(read)
-        tagged = numbered.tagged(written)
-        tracked = None
-        if library.is_tracked(library_link_id) or (rules.track_all and is_web(written)):
-            tracked = numbered.add(written, library_link_id)
+        tagged = with_analytics(written, rules)
+        tracked = numbered.add(written, library_link_id) if numbered.is_tracked(written, library_link_id) else None
         is_reference = reference_in(read) is not None
         links.append(Link(node, attribute, written, filling.target(tagged), is_reference, tagged != written, tracked))
+    for target in in_text.targets:
+        numbered.add_once(target)
     meanings = {
-        f"link.library.{link_id}": numbered.reference(link_id, library)
-        for link_id in dict.fromkeys((*ids_of(references(parsed, nodes)), *in_text))
+        f"link.library.{link_id}": numbered.reference(link_id)
+        for link_id in dict.fromkeys((*ids_of(references(parsed, nodes)), *in_text.library_link_ids))
         if link_id in library.targets
     }
     numbered.add_honeypot()
-    return Document(parsed, nodes, tuple(links), tuple(numbered.links), meanings)
+    return Document(rules, parsed, nodes, tuple(links), tuple(numbered.links), meanings)
+
+
+def with_analytics(written: Parts, rules: LinkRules) -> Parts:
+    """Return a target with the analytics tags it does not carry; only the web's get any (D9)."""
+    return add_analytics(written, rules.analytics) if is_web(written) else written
 
 
 class _Numbered:
     """The tracked links of a message, in the order of their positions."""
 
-    def __init__(self, rules: LinkRules, filling: Filling) -> None:
+    def __init__(self, rules: LinkRules, filling: Filling, library: Library) -> None:
         self.rules = rules
         self.filling = filling
+        self.library = library
         self.links: list[TrackedLink] = []
         self.of_library: dict[int, TrackedLink] = {}
+        self.written: set[str] = set()
 
-    def tagged(self, written: Parts) -> Parts:
-        return add_analytics(written, self.rules.analytics) if is_web(written) else written
+    def is_tracked(self, written: Parts, library_link_id: int | None) -> bool:
+        return self.library.is_tracked(library_link_id) or (self.rules.track_all and is_web(written))
 
     def add(self, written: Parts, library_link_id: int | None) -> TrackedLink:
-        target = unparse(self.filling.target(self.tagged(written)))
+        target = unparse(self.filling.target(with_analytics(written, self.rules)))
         link = TrackedLink(len(self.links), target, unparse(written), library_link_id)
         self.links.append(link)
+        self.written.add(link.written)
         if library_link_id is not None:
             self.of_library.setdefault(library_link_id, link)
         return link
 
-    def reference(self, library_link_id: int, library: Library) -> Reference:
+    def add_once(self, target: Parts) -> None:
+        """Add a link of the text part, unless it is tracked already where it was found before."""
+        library_link_id = self.library.meant_by(target)
+        if self.is_tracked(target, library_link_id) and unparse(target) not in self.written:
+            self.add(target, library_link_id)
+
+    def reference(self, library_link_id: int) -> Reference:
         """Return what a library link's tag stands for: the first link to it, or one of its own."""
-        written = library.targets[library_link_id]
+        written = self.library.targets[library_link_id]
         known = self.of_library.get(library_link_id)
-        if known is None and library.is_tracked(library_link_id):
+        if known is None and self.library.is_tracked(library_link_id):
             known = self.add(written, library_link_id)
-        return Reference(known.position if known else None, self.filling.target(self.tagged(written)), written)
+        target = self.filling.target(with_analytics(written, self.rules))
+        return Reference(known.position if known else None, target, written)
 
     def add_honeypot(self) -> None:
         """Add a link to the front page of the first site that the message links to, where a visit does nothing."""

@@ -2,8 +2,8 @@
 
 Links in the text part: a reader of it must reach what a reader of the HTML reaches. In a derived part each link's
 address follows its text in angle brackets, and it is the same address as in the HTML, so that a click counts as one on
-that link. In a written part a URL stays as it was written, unless the HTML links to the same target: then it is that
-link's address.
+that link. In a written part a URL is a link as well: where the HTML links to the same target, it is that link, else one
+of its own.
 """
 
 import re
@@ -16,7 +16,7 @@ from inscriptis.model.config import ParserConfig
 
 from app.content.encoding import clean
 from app.content.filling import Filling
-from app.content.html_part import Document, Link, content_pieces, target_pieces
+from app.content.html_part import Document, InText, Link, content_pieces, target_pieces, with_analytics
 from app.content.library import Library, ids_of, references
 from app.content.links import scheme, urls_in
 from app.content.markup import EndTag, StartTag, Stretch, decode_attribute
@@ -34,10 +34,9 @@ _LINE_ENDS = re.compile(r"[^\S\n]+$", re.MULTILINE)
 _LINE_STARTS = re.compile(r"^[^\S\n]+(?![*\d\s])", re.MULTILINE)
 
 
-def library_links_in(parsed: Parsed, library: Library) -> list[int]:
-    """Return the ids of the library links that a written text refers to, by their tags or by their very targets."""
-    meant = (library.meant_by(target) for _, _, target in urls_in(parsed))
-    return sorted({*ids_of(references(parsed)), *(link_id for link_id in meant if link_id is not None)})
+def links_in(parsed: Parsed) -> InText:
+    """Return what a written text links to."""
+    return InText(tuple(target for _, _, target in urls_in(parsed)), ids_of(references(parsed)))
 
 
 def faults_in(parsed: Parsed, library: Library) -> Iterator[TagFault]:
@@ -53,7 +52,10 @@ def faults_in(parsed: Parsed, library: Library) -> Iterator[TagFault]:
 
 
 def written_pieces(parsed: Parsed, document: Document, filling: Filling, *, tracked: bool) -> list[Piece]:
-    """Give a written text part as pieces; values inside a URL are percent-encoded."""
+    """Give a written text part as pieces; values inside a URL are percent-encoded.
+
+    `tracked` False leaves every URL as it was written (D43).
+    """
     link_to = {link.written: link.position for link in reversed(document.tracked)} if tracked else {}
     edits: list[Edit] = []
     in_urls: set[int] = set()
@@ -61,10 +63,13 @@ def written_pieces(parsed: Parsed, document: Document, filling: Filling, *, trac
         spans = spans_in(parsed, start, end)
         in_urls.update(span.start for span in spans)
         position = link_to.get(unparse(target))
-        if position is None:
-            edits += (Edit(span.start, span.end, content_pieces(span, "url", filling)) for span in spans)
-        else:
+        tagged = with_analytics(target, document.rules) if tracked else target
+        if position is not None:
             edits.append(Edit(start, end, [filling.address("link"), Token("link", position)]))
+        elif tagged != target:
+            edits.append(Edit(start, end, target_pieces(tagged, filling)))
+        else:
+            edits += (Edit(span.start, span.end, content_pieces(span, "url", filling)) for span in spans)
     for span in parsed.spans:
         if span.start not in in_urls:
             edits.append(Edit(span.start, span.end, content_pieces(span, "text", filling)))

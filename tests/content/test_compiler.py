@@ -348,11 +348,17 @@ def test_a_derived_text_part_follows_the_html_and_names_its_links():
     )
 
 
-def test_a_written_text_part_keeps_its_urls_but_shares_tracked_ones():
+def test_the_urls_of_a_written_text_part_are_links_those_of_the_html_or_their_own():  # D36
     html = '<a href="https://a.example/?x=1&amp;n=[[ customer.firstname ]]">a</a>'
     text = "(https://a.example/?x=1&n=[[customer.firstname]]). https://b.example/[[customer.firstname]]"
     values = {"customer.firstname": "a b"}
-    assert text_of(html, values, text=text) == f"({PUBLIC_URL}/c/{token(0)}). https://b.example/a%20b"
+    assert text_of(html, values, text=text) == f"({PUBLIC_URL}/c/{token(0)}). {PUBLIC_URL}/c/{token(1)}"
+    assert text_of(html, values, text=f"{text} {text}").count(token(1)) == 2
+    assert text_of(html, values, text=text, track_all_links=False) == (
+        "(https://a.example/?x=1&n=a%20b). https://b.example/a%20b"
+    )
+    tagged = text_of(html, values, text=text, track_all_links=False, utm_source="bud")
+    assert tagged.endswith("https://b.example/a%20b?utm_medium=email&utm_source=bud")
     assert text_of(html, values, {"clicks": False}, text=text) == (
         "(https://a.example/?x=1&n=a%20b). https://b.example/a%20b"
     )

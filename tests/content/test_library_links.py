@@ -209,7 +209,7 @@ def test_readiness_names_an_unknown_reference_and_scripts_wherever_they_hide():
 
 def test_the_honeypot_is_for_programs_alone():  # D45
     html = "<body><a href='https://a.example/x?[[customer.name]]'>a</a></body>"
-    message, shown = seen(html, track_all_links=True, honeypot=True, text="a https://a.example/x")
+    message, shown = seen(html, track_all_links=True, honeypot=True, text="a https://a.example/x?[[customer.name]]")
     assert [(link.honeypot, link.target) for link in message.links[1:]] == [(True, "https://a.example/")]
     (trap,) = re.findall(r"<a [^>]*></a>", shown.html)
     assert shown.html.endswith(f"{trap}</body>")
