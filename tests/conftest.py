@@ -4,6 +4,7 @@ import asyncio
 import atexit
 import hashlib
 import os
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -127,3 +128,17 @@ async def client(app, database) -> AsyncIterator[httpx2.AsyncClient]:
     headers = {"Authorization": f"Bearer {api_key}"}
     async with httpx2.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory) -> list[Path]:
+    """A self-signed certificate for 127.0.0.1, and its key: their files."""
+    folder = tmp_path_factory.mktemp("tls")
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost",
+         "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return [certificate, key]

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import subprocess
 import time
 from collections import Counter
 from pathlib import Path
@@ -138,18 +137,6 @@ async def test_database_restarted_and_killed(broken, servers, rows):
 async def test_redis_restarted_killed_and_emptied(broken, servers, rows):
     faults = [servers.restart_redis, servers.kill_redis, of.empty_redis]
     await rage(broken, faults, title="Valkey restarted, killed, emptied", rows=rows)
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tls")
-    files = [folder / "cert.pem", folder / "key.pem"]
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", files[1], "-out", files[0]],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return files
 
 
 @pytest.fixture

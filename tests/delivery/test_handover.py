@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-import subprocess
 
 import aiosmtplib
 import pytest
@@ -19,24 +18,15 @@ USERS = {"ola": "hem/me?lig"}
 
 
 @pytest.fixture(scope="session")
-def certificate(tmp_path_factory):
-    """A self-signed certificate for 127.0.0.1: its file, and a server context with it."""
-    folder = tmp_path_factory.mktemp("tls")
-    certificate, key = folder / "cert.pem", folder / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost",
-         "-keyout", key, "-out", certificate],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
+def secured(certificate):
+    """The certificate's file, and a server context with it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    return certificate, context
+    context.load_cert_chain(*certificate)
+    return certificate[0], context
 
 
-async def send_securely(certificate, security, users, keywords, level):
-    ca_file, context = certificate
+async def send_securely(secured, security, users, keywords, level):
+    ca_file, context = secured
     tls = {} if security is Security.NONE else {"tls": context, "implicit_tls": security is Security.TLS}
     more = CREDENTIALS if users else {}
     feed = ListFeed(message(1), message(2), message(3), content=b"x" * 200_000)
@@ -52,15 +42,15 @@ async def send_securely(certificate, security, users, keywords, level):
 @pytest.mark.parametrize("keywords", [USUAL_KEYWORDS, ("8BITMIME",)], ids=["pipelining", "lockstep"])
 @pytest.mark.parametrize("users", [None, USERS], ids=["open", "auth"])
 @pytest.mark.parametrize("security", Security)
-async def test_messages_go_over_the_transport_that_was_handed_over(certificate, security, users, keywords):
-    await send_securely(certificate, security, users, keywords, None)
+async def test_messages_go_over_the_transport_that_was_handed_over(secured, security, users, keywords):
+    await send_securely(secured, security, users, keywords, None)
 
 
 @pytest.mark.parametrize("security", Security)
-def test_transport_is_handed_over_under_uvloop_too(certificate, security):
+def test_transport_is_handed_over_under_uvloop_too(secured, security):
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         for level in Pipelining:
-            runner.run(send_securely(certificate, security, USERS, USUAL_KEYWORDS, level))
+            runner.run(send_securely(secured, security, USERS, USUAL_KEYWORDS, level))
 
 
 async def test_aiosmtplib_still_has_what_the_handover_takes():
@@ -129,8 +119,8 @@ MECHANISMS = {
 
 @pytest.mark.parametrize("security", Security)
 @pytest.mark.parametrize("method", MECHANISMS)
-async def test_login_by_every_mechanism(certificate, security, method):
-    ca_file, context = certificate
+async def test_login_by_every_mechanism(secured, security, method):
+    ca_file, context = secured
     tls = {} if security is Security.NONE else {"tls": context, "implicit_tls": security is Security.TLS}
     feed = ListFeed(message(1))
     async with SmtpServer(users=USERS, mechanisms=" ".join(MECHANISMS.values()), **tls) as server:
@@ -154,9 +144,9 @@ async def test_login_by_every_mechanism(certificate, security, method):
     ],
 )
 async def test_mechanism_is_chosen_by_what_is_offered_and_whether_anybody_can_listen(
-    certificate, security, offered, chosen
+    secured, security, offered, chosen
 ):
-    ca_file, context = certificate
+    ca_file, context = secured
     tls = {} if security is Security.NONE else {"tls": context, "implicit_tls": True}
     async with SmtpServer(users=USERS, mechanisms=offered, **tls) as server:
         feed = ListFeed(message(1))
@@ -189,8 +179,8 @@ async def test_server_without_what_the_account_needs_is_our_fault(more):
 
 
 @pytest.mark.parametrize("security", [Security.STARTTLS, Security.TLS])
-async def test_certificate_nobody_vouches_for_is_our_fault(certificate, security):
-    async with SmtpServer(tls=certificate[1], implicit_tls=security is Security.TLS) as server:
+async def test_certificate_nobody_vouches_for_is_our_fault(secured, security):
+    async with SmtpServer(tls=secured[1], implicit_tls=security is Security.TLS) as server:
         result = await open_connection(account(server, security=security), ListFeed(message(1)))
     assert isinstance(result, SendResult)
     assert (result.outcome, result.stage) == (Outcome.SENDER_FAULT, Stage.TLS)
