@@ -37,7 +37,9 @@ FLUSH_WITHIN = 8.0
 """Seconds that stopping waits for the database. What it does not take stays in the spool."""
 CONNECT_WITHIN = 2.0
 FIRST_RETRY, LAST_RETRY = 0.1, 2.0
-NICENESS = 5  # answers come first where both want the same core
+NICENESS = 10  # answers come first where both want the same core
+GIVE_WAY_WITHIN = 2.0
+"""Seconds of lag within which the drainer rests as long as it worked: a flood is answered first, stored next."""
 
 _SESSION = {
     "application_name": "budstikke recorder",
@@ -71,6 +73,7 @@ class Drainer:
         self._followers: dict[str, Follower] = {}
         self._listed = 0.0
         self._stopping = asyncio.Event()
+        self._behind = 0.0
 
     async def run(self) -> None:
         """Drain until `stop` is called."""
@@ -103,15 +106,21 @@ class Drainer:
             if not busy or time.monotonic() - listed > LIST_EVERY:
                 await self._look()
                 listed = time.monotonic()
+            began = time.monotonic()
             was_busy, busy = busy, await self._round()
             if busy:
+                if self._behind < GIVE_WAY_WITHIN:
+                    await self._rest(time.monotonic() - began)
                 continue
             if was_busy:
                 self._tell("behind", 0)
             if last:
                 return
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), LOOK_EVERY)
+            await self._rest(LOOK_EVERY)
+
+    async def _rest(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
 
     async def _look(self) -> None:
         """Notice spools and segments that are new."""
@@ -143,7 +152,8 @@ class Drainer:
         events = [event_of(record) for record in portion.records]
         await self._store_events(follower.owner, portion.first, events, before=portion.first - portion.lost)
         self._tell("stored", len(events))
-        self._tell("behind", max(0, round((time.time() - events[0].occurred_at.timestamp()) * 1000)))
+        self._behind = max(0.0, time.time() - events[0].occurred_at.timestamp())
+        self._tell("behind", round(self._behind * 1000))
 
     async def _store_events(self, owner: str, first: int, events: Sequence[Event], *, before: int) -> None:
         """Store events whose numbers begin at `first`; `before` is what the database should say it is drained to."""

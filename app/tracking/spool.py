@@ -82,11 +82,11 @@ class Spool:
                 if self._segment.broken or self._segment.end + len(frame) > self._segment_octets:
                     self._turn_over()
                 segment = self._segment
-                if os.pwrite(segment.descriptor, frame, segment.end) != len(frame):
+                # Written and synced in one call: the thread lets go of the interpreter once, and must get it back once.
+                if os.pwritev(segment.descriptor, [frame], segment.end, os.RWF_DSYNC) != len(frame):
                     raise OSError(errno.ENOSPC, "no space for a whole frame")  # noqa: TRY301 - as the system would say
                 segment.end += len(frame)
                 number += len(frame_records)
-            os.fdatasync(self._segment.descriptor)
         except OSError:
             self._segment.broken = True
             raise
@@ -108,8 +108,6 @@ class Spool:
 
     def _turn_over(self) -> None:
         before = self._segment
-        if not before.broken:
-            os.fdatasync(before.descriptor)
         self._segment = self._next_segment()
         os.close(before.descriptor)
 
