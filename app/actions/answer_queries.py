@@ -32,6 +32,7 @@ _ANSWERS = text(f"""
 _ASKED = text("""
     -- What a script is told of a click that is waiting for it: by primary keys and engagement_recipient_idx. The click
     -- itself may be stored already, so what is younger than a second is left out of the hits, and it counts as one.
+    -- Nothing of a person who does not want clicks tracked by now (D43): the condition of store_engagement.
     SELECT :recipient_id AS recipient_id, rc.person_id, rc.company_id, rc.name, rc.email, p.external_id,
            :library_link_id AS library_link_id, l.name AS link_name, :mailing_id AS mailing_id, m.name AS mailing_name,
            t.target, now() AS clicked_at, 1 + (
@@ -41,15 +42,18 @@ _ASKED = text("""
            ) AS human
     FROM recipient AS rc
     LEFT JOIN person AS p ON p.id = rc.person_id
+    LEFT JOIN consent_state AS c ON c.person_id = rc.person_id AND c.purpose = 'track_clicks'
     LEFT JOIN library_link AS l ON l.id = :library_link_id
     LEFT JOIN link AS t ON t.id = :link_id
     LEFT JOIN mailing AS m ON m.id = :mailing_id
     WHERE rc.id = :recipient_id AND (rc.person_id IS NOT NULL OR rc.company_id IS NOT NULL OR rc.email <> '')
+        AND coalesce(c.given AND (c.valid_until IS NULL OR c.valid_until > now()), :track_unknown)
 """).bindparams(
+    sa.bindparam("track_unknown", type_=sa.Boolean),
     *(
         sa.bindparam(name, type_=sa.BigInteger)
         for name in ("recipient_id", "library_link_id", "mailing_id", "link_id")
-    )
+    ),
 )  # fmt: skip
 
 
@@ -64,10 +68,17 @@ async def answers(session: AsyncSession) -> Sequence[Any]:
 
 
 async def asked(
-    session: AsyncSession, *, recipient_id: int, library_link_id: int, mailing_id: int, link_id: int
+    session: AsyncSession,
+    *,
+    recipient_id: int,
+    library_link_id: int,
+    mailing_id: int,
+    link_id: int,
+    track_unknown: bool,
 ) -> Any | None:
-    """Return what a script is told of a click; None for a recipient who is gone or erased."""
+    """Return what a script is told of a click; None for a recipient who is gone, erased, or not to be tracked (D43)."""
     params = {
         "recipient_id": recipient_id, "library_link_id": library_link_id, "mailing_id": mailing_id, "link_id": link_id,
+        "track_unknown": track_unknown,
     }  # fmt: skip
     return (await run(session, _ASKED, **params)).one_or_none()

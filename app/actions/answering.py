@@ -209,7 +209,7 @@ class Answering:
     async def _facts(self, session: AsyncSession, click: Click) -> Any | None:
         return await answer_queries.asked(
             session, recipient_id=click.recipient_id, library_link_id=click.library_link_id,
-            mailing_id=click.mailing_id, link_id=click.link_id,
+            mailing_id=click.mailing_id, link_id=click.link_id, track_unknown=self._settings.unknown_tracking_consent,
         )  # fmt: skip
 
     def _target_in(self, script: Asked, answer: Answer) -> str | None:

@@ -102,6 +102,20 @@ async def test_machines_and_tests_do_not_ask_a_script(world, receiver):
     assert receiver.came == []
 
 
+async def test_a_script_hears_nothing_of_a_person_who_does_not_want_clicks_tracked(world, receiver):
+    """D43: whatever was so when the message left; the reader comes to the stored target."""
+    link, tracked = await world.link()
+    kari, ola = [await world.person(name) for name in ("Kari", "Ola")]
+    lines = [await world.recipient(person) for person in (kari, ola)]
+    await script_of(world, receiver, link)
+    withdrawn = {"action": "withdrawn", "source": "phone"}
+    await world.post(f"persons/{kari}/consents", {"purpose": "track_clicks", **withdrawn})
+    await world.post(f"persons/{ola}/consents", {"purpose": "track_opens", **withdrawn})
+    for line in lines:
+        assert (await world.visit(line, tracked)).headers["location"] == "https://example.com/offer"
+    assert [told["data"]["customer"]["person_id"] for _, told, _ in receiver.came] == [ola]
+
+
 async def test_what_answers_is_in_memory_while_the_database_is_away(world, receiver):
     """D41: a response goes on, and a script that nothing can be told is not asked."""
     page, plain = await world.link(), await world.link(target="https://example.com/plain")

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import asyncpg
@@ -14,6 +15,7 @@ import asyncpg
 from app.bounces.models import BounceKind, BounceOrigin
 from app.bounces.service import take_in_bounce
 from app.content.attached import Attachment
+from app.content.compiler import MessageSource, compile_message
 from app.delivery import service
 from app.delivery.results import Bounced
 from app.delivery.routing import Account, Routing
@@ -25,11 +27,12 @@ from app.platform.db import Database
 from app.platform.files import store
 from app.platform.settings import Settings
 from app.platform.tokens import TokenKey
+from app.tracking.service import register_links
 from tests.conftest import SECRET, settings_for
-from tests.content.messages import compiled
 
 TOKENS = TokenKey.from_secret(SECRET)
 PATIENT = Timeouts(connect=10, command=10, data=10, body=10, dot=10, quit=1, idle=0.2)
+_FIELDS = {"subject": "News", "text": None, "from_name": "Sender", "from_email": "sender@example.com"}
 WITHIN = 20.0  # seconds; far beyond what any scenario needs
 
 _RECIPIENTS = """
@@ -136,11 +139,18 @@ class Sending:
 
 @asynccontextmanager
 async def sending(
-    database_url: str, directory: Path, *, count: int, html: str = "<p>Hei</p>", file: bytes = b"", **changes: Any
+    database_url: str,
+    directory: Path,
+    *,
+    count: int,
+    html: str = "<p>Hei</p>",
+    file: bytes = b"",
+    message: Mapping[str, Any] = MappingProxyType({}),
+    **changes: Any,
 ):
     """A mailing of `count` ready recipients r1@example.no, r2@example.no, …, frozen and on its way.
 
-    `file` is attached to it.
+    `file` is attached to it; `message` has what else its source has, and `changes` the settings.
     """
     settings = settings_for(database_url, data_dir=directory, **changes)
     database = Database.connect(settings, name="sender")
@@ -153,8 +163,14 @@ async def sending(
         await sql.execute(_RECIPIENTS, mailing.id, count)
         async with database.begin() as session:
             attachments = [await _attached(session, file)] if file else []
-            message = compiled(html, attachments=attachments)
-            dispatch = await service.freeze(session, mailing_id=mailing.id, compiled=message, link_ids=[], senders=1)
+            source = MessageSource(html=html, **(_FIELDS | dict(message)), attachments=attachments)
+            content = compile_message(source, public_url=settings.public_url)
+            link_ids = await register_links(
+                session, mailing_id=mailing.id, targets=[link.target for link in content.links], frozen=True
+            )
+            dispatch = await service.freeze(
+                session, mailing_id=mailing.id, compiled=content, link_ids=link_ids, senders=1
+            )
         found = Sending(settings, database, sql, mailing.id, dispatch.id)
         yield found
         sql = found.sql
