@@ -24,8 +24,8 @@ import uvloop
 from app.platform.settings import Settings, load_settings
 from app.platform.telemetry import log, set_up_logging
 from app.tracking.events import Event, event_of
-from app.tracking.queries import DEFINE_DRAIN, DEFINE_STORE, DRAIN, DRAINED, FINISHED, FORGET_FINISHED
 from app.tracking.spool import Follower, Portion, spools_in, sweep
+from app.tracking.storing_queries import DEFINE_DRAIN, DEFINE_STORE, DRAIN, DRAINED, FINISHED, FORGET_FINISHED
 from app.tracking.verdicts import judge_request
 
 BATCH = 2000  # events in a transaction: some 50 ms, in which the mailing's counters are locked
@@ -68,6 +68,7 @@ class Drainer:
         self._url = settings.database_url
         self._directory = settings.spool_dir
         self._machine_seconds = settings.machine_seconds
+        self._track_unknown = settings.unknown_tracking_consent
         self._tell = tell
         self._connection: asyncpg.Connection[Any] | None = None
         self._followers: dict[str, Follower] = {}
@@ -191,6 +192,7 @@ class Drainer:
             [judgement.verdict for judgement in judged],
             [",".join(judgement.reasons) for judgement in judged],
             self._machine_seconds,
+            self._track_unknown,
         )
 
     async def _persist(self, query: str, *args: object) -> list[Any]:

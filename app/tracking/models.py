@@ -18,6 +18,7 @@ class Link(Row, table=True):
     __table_args__ = (
         # The hash, since an index entry holds at most 2.7 kB and a target may be longer.
         sa.Index("link_target_idx", "mailing_id", "position", sa.text("md5(target)"), "registered_as", unique=True),
+        sa.Index("link_honeypot_idx", "id", postgresql_where=sa.text("honeypot")),
         sa.Index("link_library_link_idx", "library_link_id", postgresql_where=sa.text("library_link_id IS NOT NULL")),
     )
 
@@ -63,6 +64,7 @@ class Engagement(SQLModel, table=True):
 
     __table_args__ = (
         sa.Index("engagement_recipient_idx", "recipient_id", "occurred_at"),
+        sa.Index("engagement_link_idx", "link_id", "occurred_at", postgresql_where=sa.text("link_id IS NOT NULL")),
         # Events are appended in the order of time: a few bytes for every 32 pages find those since a day.
         sa.Index(
             "engagement_occurred_idx",
@@ -111,3 +113,49 @@ class EngagementTally(SQLModel, table=True):
     verdict: str = Field(primary_key=True)
     hour: datetime = Field(sa_type=sa.DateTime(timezone=True), primary_key=True)
     events: int = Field(sa_type=sa.BigInteger)
+
+
+class LinkClicker(SQLModel, table=True):
+    """A recipient who clicked a link: the first time as a human and as a machine. Kept by a trigger (decision 29)."""
+
+    __tablename__ = "link_clicker"
+
+    link_id: int = Field(sa_type=sa.BigInteger, primary_key=True)
+    recipient_id: int = Field(sa_type=sa.BigInteger, primary_key=True)
+    clicked_at: datetime | None = moment(nullable=True)
+    machine_clicked_at: datetime | None = moment(nullable=True)
+
+
+class LibraryLinkClicker(SQLModel, table=True):
+    """A recipient who clicked a library link in a mailing, wherever it stood in it. Kept by a trigger."""
+
+    __tablename__ = "library_link_clicker"
+
+    library_link_id: int = Field(sa_type=sa.BigInteger, primary_key=True)
+    recipient_id: int = Field(sa_type=sa.BigInteger, primary_key=True)
+    clicked_at: datetime | None = moment(nullable=True)
+    machine_clicked_at: datetime | None = moment(nullable=True)
+
+
+class LinkTally(SQLModel, table=True):
+    """Clicks and clickers of a link. Clickers whom only machines stand for are `machine_clickers`."""
+
+    __tablename__ = "link_tally"
+
+    link_id: int = Field(sa_type=sa.BigInteger, primary_key=True)
+    clicks: int = Field(default=0, sa_type=sa.BigInteger, sa_column_kwargs={"server_default": "0"})
+    machine_clicks: int = Field(default=0, sa_type=sa.BigInteger, sa_column_kwargs={"server_default": "0"})
+    clickers: int = Field(default=0, sa_type=sa.BigInteger, sa_column_kwargs={"server_default": "0"})
+    machine_clickers: int = Field(default=0, sa_type=sa.BigInteger, sa_column_kwargs={"server_default": "0"})
+
+
+class LibraryLinkTally(SQLModel, table=True):
+    """Clicks and clickers of a library link, over all mailings."""
+
+    __tablename__ = "library_link_tally"
+
+    library_link_id: int = Field(sa_type=sa.BigInteger, primary_key=True)
+    clicks: int = Field(default=0, sa_type=sa.BigInteger, sa_column_kwargs={"server_default": "0"})
+    machine_clicks: int = Field(default=0, sa_type=sa.BigInteger, sa_column_kwargs={"server_default": "0"})
+    clickers: int = Field(default=0, sa_type=sa.BigInteger, sa_column_kwargs={"server_default": "0"})
+    machine_clickers: int = Field(default=0, sa_type=sa.BigInteger, sa_column_kwargs={"server_default": "0"})

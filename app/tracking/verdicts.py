@@ -14,6 +14,10 @@ statement that stores the event, with the numbers of this module: see `queries`.
 - `office_link_check`: machine. Office programs probe a link themselves, then hand it to the browser.
 - `image_proxy`: human. Gmail's and Yahoo's proxies load an image when the reader opens the message, not before.
 - `too_soon`: machine. Within `machine_seconds` of delivery, or before delivery is on record.
+- `honeypot`, `near_honeypot`: machine. A click on the link that no person sees, and that recipient's clicks within
+  AROUND_SECONDS of it.
+- `probed`: machine. A GET after a HEAD of the same link by the same agent. (Office programs probe and then open the
+  reader's browser: another agent.)
 - `burst`: machine. Several different links of one recipient within seconds, also those clicked before it was clear.
 
 A human click is no human open: readers who block images are not counted as having opened, since nothing says when.
@@ -39,6 +43,9 @@ BURST_SMALLEST_MAILING = 3
 BURST_LOOKBACK = 100
 """Clicks of one recipient that are looked at: bounds the work when one link is hammered."""
 
+AROUND_SECONDS = 60.0
+"""What a machine does beside a HEAD or a honeypot click is over by then; a reader comes at another time."""
+
 LONGEST_USER_AGENT = 400  # characters that are stored and judged; browsers stay under 300
 
 HEAD_REQUEST = "head_request"
@@ -52,7 +59,12 @@ BARE_USER_AGENT = "bare_user_agent"
 OFFICE_LINK_CHECK = "office_link_check"
 IMAGE_PROXY = "image_proxy"
 TOO_SOON = "too_soon"
+HONEYPOT = "honeypot"
+NEAR_HONEYPOT = "near_honeypot"
+PROBED = "probed"
 BURST = "burst"
+ROW_REASONS = frozenset({TOO_SOON, HONEYPOT, NEAR_HONEYPOT, PROBED, BURST})
+"""Reasons that follow from other rows; the rest follow from the request alone."""
 
 
 @dataclass(frozen=True, slots=True)

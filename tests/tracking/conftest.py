@@ -87,6 +87,29 @@ class Sent:
             " IS DISTINCT FROM (e.opened, e.machine_opened, e.clicked, e.machine_clicked)"
         )
         assert wrong == []
+        await self.assert_clickers_equal_a_recount()
+
+    async def assert_clickers_equal_a_recount(self) -> None:
+        for table, key in (("link", "e.link_id"), ("library_link", "l.library_link_id")):
+            wrong = await self.sql(
+                f"WITH counted AS (SELECT {key} AS key, e.recipient_id,"
+                " min(e.occurred_at) FILTER (WHERE e.verdict = 'human') AS human,"
+                " min(e.occurred_at) FILTER (WHERE e.verdict = 'machine') AS machine,"
+                " count(*) FILTER (WHERE e.verdict = 'human') AS clicks,"
+                " count(*) FILTER (WHERE e.verdict = 'machine') AS machine_clicks"
+                f" FROM engagement AS e JOIN link AS l ON l.id = e.link_id WHERE {key} IS NOT NULL GROUP BY 1, 2)"
+                f" SELECT c.key, k.{table}_id FROM counted AS c FULL JOIN {table}_clicker AS k"
+                f" ON k.{table}_id = c.key AND k.recipient_id = c.recipient_id"
+                " WHERE (k.clicked_at, k.machine_clicked_at) IS DISTINCT FROM (c.human, c.machine)"
+                " UNION ALL SELECT s.key, 0 FROM (SELECT key, sum(clicks), sum(machine_clicks), count(human),"
+                " count(*) FILTER (WHERE human IS NULL) FROM counted GROUP BY 1) AS s"
+                " (key, clicks, machine_clicks, clickers, machine_clickers)"
+                f" FULL JOIN (SELECT * FROM {table}_tally WHERE clicks + machine_clicks <> 0) AS t"
+                f" ON t.{table}_id = s.key"
+                " WHERE (t.clicks, t.machine_clicks, t.clickers, t.machine_clickers)"
+                " IS DISTINCT FROM (s.clicks, s.machine_clicks, s.clickers, s.machine_clickers)"
+            )
+            assert wrong == [], table
 
 
 class Machine:

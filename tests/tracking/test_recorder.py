@@ -11,8 +11,8 @@ from app.tracking import draining
 from app.tracking.draining import Drainer
 from app.tracking.events import Event
 from app.tracking.models import EventKind
-from app.tracking.queries import DRAIN
-from app.tracking.verdicts import BURST_LINKS, BURST_SECONDS, BURST_SMALLEST_MAILING
+from app.tracking.storing_queries import DRAIN
+from app.tracking.verdicts import AROUND_SECONDS, BURST_LINKS, BURST_SECONDS, BURST_SMALLEST_MAILING
 
 CHROME = "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0"
 START = datetime(2026, 11, 23, 9, 58, tzinfo=UTC)
@@ -174,12 +174,78 @@ def bursts(clicks, *, links):
     return found
 
 
+def probed(clicks):
+    """Clicks that followed a HEAD of the same link by the same agent."""
+    return {
+        event for event in clicks for head in clicks
+        if head.method == "HEAD" and (head.link_id, head.user_agent) == (event.link_id, event.user_agent)
+        and timedelta(0) <= event.occurred_at - head.occurred_at <= timedelta(seconds=AROUND_SECONDS)
+    }  # fmt: skip
+
+
+async def test_a_click_on_the_honeypot_makes_the_clicks_around_it_a_machines(sent, recorder):
+    """D45"""
+    await sent.sql("UPDATE link SET honeypot = true WHERE id = 8")
+    for link_id, seconds in ((1, 0), (8, 30), (2, 59), (3, 95)):
+        await recorder.store(click(1, link_id, seconds=seconds))
+    await recorder.store(click(2, 1, seconds=30))
+    assert await verdicts(sent, 1) == [
+        (1, "machine", ["near_honeypot"]), (8, "machine", ["honeypot"]), (2, "machine", ["near_honeypot"]),
+        (3, "human", []),
+    ]  # fmt: skip
+    assert await verdicts(sent, 2) == [(1, "human", [])]
+    assert (await marks(sent, 1))[2:] == (START + timedelta(seconds=95), START)
+    await sent.assert_tallies_equal_a_recount()
+
+
+@pytest.mark.parametrize(("agent", "verdict"), [(CHROME, "machine"), (CHROME + " Edg/140.0", "human")])
+async def test_a_get_after_a_head_is_a_machines_unless_another_agent_makes_it(sent, recorder, agent, verdict):
+    """D45: SafeLinks-like gateways probe and fetch; Office probes, and the reader's browser fetches."""
+    await recorder.store(click(1, 2, method="HEAD"))
+    await recorder.store(click(1, 2, seconds=1, user_agent=agent))
+    assert [found for _, found, _ in await verdicts(sent, 1)] == ["machine", verdict]
+
+
+@pytest.mark.parametrize("unknown", [True, False])
+async def test_nothing_is_stored_of_a_person_who_does_not_want_it_by_now(sent, machine_factory, unknown):
+    """D43: asked when the event comes in, for opens and clicks apart, whatever was in the message when it left."""
+    sent.settings = sent.settings.model_copy(update={"unknown_tracking_consent": unknown})
+    await sent.sql("INSERT INTO person (id, name) SELECT g, 'P' FROM generate_series(1, 4) AS g")
+    await sent.sql("UPDATE recipient SET person_id = id WHERE id <= 4")
+    given = [
+        (1, "track_clicks", True, None), (1, "track_opens", False, None), (2, "track_clicks", False, None),
+        (2, "track_opens", True, None), (3, "track_clicks", True, START), (3, "track_opens", True, START),
+    ]  # fmt: skip
+    for person_id, purpose, yes, until in given:
+        await sent.sql(
+            "WITH line AS (INSERT INTO consent (person_id, purpose, action, legal_basis, source)"
+            " VALUES ($1, $2, CASE WHEN $3 THEN 'given' ELSE 'withdrawn' END, 'consent', 'test') RETURNING id)"
+            " INSERT INTO consent_state (person_id, purpose, given, valid_until, consent_id)"
+            " SELECT $1, $2, $3, $4, id FROM line"
+            " ON CONFLICT (person_id, purpose) DO UPDATE"
+            " SET given = excluded.given, valid_until = excluded.valid_until",
+            person_id, purpose, yes, until,
+        )  # fmt: skip
+    machine = await machine_factory()
+    for recipient_id in range(1, 6):
+        await machine.store(click(recipient_id, 2, seconds=9), opening(recipient_id, seconds=9))
+    stored = {tuple(row) for row in await sent.sql("SELECT recipient_id, kind FROM engagement")}
+    assert stored == {
+        (1, "click"),
+        (2, "open"),
+        *({(n, k) for n in (4, 5) for k in ("open", "click")} if unknown else ()),
+    }
+    await sent.assert_tallies_equal_a_recount()
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
 async def test_after_any_sequence_verdicts_marks_and_tallies_equal_a_recount(sent, recorder, machine_factory, seed):
     chance = random.Random(seed)
     links = chance.choice([3, 4, 8])
     await sent.sql("DELETE FROM link WHERE id > $1", links)
     events = []
+    await sent.sql("INSERT INTO library_link (id, name, target, target_key) VALUES (9, 'L', 'https://x', 'x')")
+    await sent.sql("UPDATE link SET library_link_id = 9 WHERE id <= 2")
     for _ in range(400):
         recipient_id, seconds = chance.randint(1, 8), chance.choice([0, 50, 100, 200]) + round(chance.random() * 20, 3)
         method = "HEAD" if chance.random() < 0.05 else "GET"
@@ -198,7 +264,7 @@ async def test_after_any_sequence_verdicts_marks_and_tallies_equal_a_recount(sen
     expected = Counter()
     for recipient_id in range(1, 9):
         own = [event for event in clicks if event.recipient_id == recipient_id]
-        in_burst = bursts(own, links=links)
+        in_burst = bursts(own, links=links) | probed(own)
         expected.update(
             (*key(event), "machine" if event.method == "HEAD" or event in in_burst else "human") for event in own
         )
