@@ -32,6 +32,7 @@ from app.platform.settings import Settings, load_settings, servers_are_configure
 from app.platform.telemetry import set_up_logging
 from app.platform.tokens import TokenKey
 from app.stack import running_settings, running_stack
+from app.verdict_commands import commands as verdict_commands
 
 ROOT = Path(__file__).parent.parent
 DATA_DIR = Path("var/data")
@@ -40,6 +41,7 @@ SWITCH_WITHIN = 0.0001  # seconds; 5 ms by default, which the thread that syncs 
 cli = typer.Typer(help="The mailing service behind a CRM's marketing screens.", no_args_is_help=True)
 
 cli.add_typer(dkim_commands, name="dkim")
+cli.add_typer(verdict_commands, name="verdicts")
 
 
 @cli.callback()

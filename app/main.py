@@ -62,9 +62,11 @@ from app.platform.settings import Settings
 from app.platform.telemetry import Metrics
 from app.platform.tokens import TokenKey
 from app.privacy.routes import routes as privacy_routes
+from app.recipients.clicker_routes import routes as clicker_routes
 from app.recipients.export_routes import routes as export_routes
 from app.recipients.routes import routes as recipient_routes
 from app.statistics.routes import routes as statistics_routes
+from app.tracking.click_routes import routes as click_routes
 from app.tracking.endpoint import Tracking, TrackingEndpoint
 from app.tracking.routes import routes as tracking_routes
 from app.webhooks.routes import routes as event_routes
@@ -108,6 +110,8 @@ ROUTERS = (
     export_routes,
     recipient_routes,
     tracking_routes,
+    click_routes,
+    clicker_routes,
     link_action_routes,
     action_run_routes,
     script_routes,

@@ -27,6 +27,7 @@ from workers.jobs import (
     bounces,
     consents,
     domains,
+    engagement,
     erasing,
     exports,
     extra_fields,
@@ -66,6 +67,8 @@ JOBS: dict[str, JobFunction] = {
     Job.ACTION_PERFORM: actions.perform_actions,
     Job.ACTION_CALL: actions.call_scripts,
     Job.PREFERENCES_SEND_LINK: fresh_links.send_link,
+    Job.VERDICTS_RECOMPUTE: engagement.recompute_verdicts,
+    Job.ENGAGEMENT_RESET: engagement.reset_engagement,
 }
 
 __all__ = ["JOBS", "run_worker", "tables"]

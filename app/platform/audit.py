@@ -21,6 +21,7 @@ class AuditAction(StrEnum):
     CHANGED = "changed"
     DELETED = "deleted"
     ERASED = "erased"
+    RESET = "reset"
 
 
 class AuditEntry(SQLModel, table=True):

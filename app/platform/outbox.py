@@ -43,6 +43,8 @@ class Job(StrEnum):
     ACTION_PERFORM = "action.perform"
     ACTION_CALL = "action.call"
     PREFERENCES_SEND_LINK = "preferences.send_link"
+    VERDICTS_RECOMPUTE = "verdicts.recompute"
+    ENGAGEMENT_RESET = "engagement.reset"
 
 
 EXCLUSIVE = (

@@ -96,17 +96,12 @@ async def recipient_values(session: AsyncSession, *, recipient_id: int) -> Any |
 
 
 _CLICKS = text("""
-    -- A page of a mailing's links with their clicks: link_target_idx and the tally's primary key. Once it is frozen,
+    -- A page of a mailing's links with their figures: link_target_idx and the tally's primary key. Once it is frozen,
     -- those that were sent; before that, those of the latest preview or test.
-    -- The tally is by the hour, so the sum is over hours, never over events.
     SELECT l.id, l.position, l.target, l.library_link_id, l.honeypot,
-           coalesce(t.human, 0) AS human, coalesce(t.machine, 0) AS machine
-    FROM link AS l
-    LEFT JOIN LATERAL (
-        SELECT sum(events) FILTER (WHERE verdict = 'human') AS human,
-               sum(events) FILTER (WHERE verdict = 'machine') AS machine
-        FROM engagement_tally WHERE mailing_id = l.mailing_id AND link_id = l.id AND kind = 'click'
-    ) AS t ON true
+           coalesce(t.clicks, 0) AS human, coalesce(t.machine_clicks, 0) AS machine,
+           coalesce(t.clickers, 0) AS clickers, coalesce(t.machine_clickers, 0) AS machine_clickers
+    FROM link AS l LEFT JOIN link_tally AS t ON t.link_id = l.id
     WHERE l.mailing_id = :mailing_id AND (l.position, l.id) > (:position, :id)
         AND (l.frozen OR l.registered_at = (
             SELECT max(registered_at) FROM link WHERE mailing_id = :mailing_id HAVING NOT bool_or(frozen)

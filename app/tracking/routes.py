@@ -8,7 +8,7 @@ from app.platform.http import Session, router
 from app.platform.pages import Cursor, Limit, Page, page_of, read_key
 from app.tracking import service
 from app.tracking.errors import MailingNotFound
-from app.tracking.schemas import ClicksOut, MailingLinkOut
+from app.tracking.schemas import ClickersOut, ClicksOut, MailingLinkOut
 
 routes = router(tag="tracking")
 
@@ -19,6 +19,7 @@ def show(row: Any) -> MailingLinkOut:
     return MailingLinkOut(
         id=row.id, position=row.position, target=row.target, library_link_id=row.library_link_id,
         honeypot=row.honeypot, clicks=clicks,
+        clickers=ClickersOut(human=row.clickers, machine=row.machine_clickers),
     )  # fmt: skip
 
 
@@ -29,7 +30,7 @@ def show(row: Any) -> MailingLinkOut:
 async def list_mailing_links(
     caller: TrackingRead, session: Session, mailing_id: int, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[MailingLinkOut]:
-    """List the tracked links of a mailing in the order of the message, with their clicks.
+    """List the tracked links of a mailing in the order of the message, with their clicks and clickers.
 
     Of a draft they are those that its latest preview or test had; once it is sent, those that it was sent with.
     """

@@ -10,6 +10,13 @@ class ClicksOut(BaseModel):
     machine: int
 
 
+class ClickersOut(BaseModel):
+    """How many recipients clicked: humans, and those for whom only machines did."""
+
+    human: int
+    machine: int
+
+
 class MailingLinkOut(BaseModel):
     """A tracked link of a mailing."""
 
@@ -19,3 +26,4 @@ class MailingLinkOut(BaseModel):
     library_link_id: int | None = Field(description="The link of the library that it is one to; null: none, or deleted")
     honeypot: bool = Field(description="No person can see it: who follows it is a machine (D45)")
     clicks: ClicksOut
+    clickers: ClickersOut

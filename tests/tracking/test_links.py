@@ -68,11 +68,14 @@ async def test_a_mailings_links_show_their_clicks_by_verdict(client, database, m
     rest = (
         await client.get(f"/v1/mailings/{mailing_id}/links", params={"limit": 2, "cursor": first["next_cursor"]})
     ).json()
-    shown = [(item["position"], item["target"], item["clicks"]) for item in first["items"] + rest["items"]]
+    shown = [
+        (item["position"], item["target"], item["clicks"], item["clickers"]["human"])
+        for item in first["items"] + rest["items"]
+    ]
     assert shown == [
-        (0, TARGETS[0], {"human": 2, "machine": 0}),
-        (1, TARGETS[1], {"human": 0, "machine": 0}),
-        (2, TARGETS[2], {"human": 0, "machine": 1}),
+        (0, TARGETS[0], {"human": 2, "machine": 0}, 1),
+        (1, TARGETS[1], {"human": 0, "machine": 0}, 0),
+        (2, TARGETS[2], {"human": 0, "machine": 1}, 0),
     ]
     assert (await client.get("/v1/mailings/999999/links")).status_code == 404
 
