@@ -133,6 +133,7 @@ async def test_a_machines_click_runs_nothing_and_a_burst_drops_what_is_held(fres
         await world.click(line, tracked, method="HEAD")
         await world.click(line, tracked, user_agent="Barracuda Sentinel")
         assert await world.runs() == []
+        await world.sql("UPDATE engagement SET occurred_at = occurred_at - interval '2 hours'")  # long before a reader
         await world.click(line, tracked)
         await world.work()
         assert await world.states() == [("request", "held")]
