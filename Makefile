@@ -57,7 +57,7 @@ list-rules: $(READY)
 	@BUDSTIKKE_LIST_CASES=$(or $(CASES),10000) $(BIN)/python -m pytest tests/recipients/test_list_model.py -s
 
 verdicts: $(READY)
-	@BUDSTIKKE_PRINT=1 $(BIN)/python -m pytest -q tests/tracking/test_verdicts.py
+	@BUDSTIKKE_PRINT=1 $(BIN)/python -m pytest -q tests/tracking/test_verdicts.py tests/tracking/test_gateways.py
 
 message-rules: $(READY)
 	@BUDSTIKKE_MESSAGE_CASES=$(or $(CASES),10000) $(BIN)/python -m pytest tests/content/test_message_rules.py -s --durations=0

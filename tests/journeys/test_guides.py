@@ -69,6 +69,7 @@ def test_a_newcomer_comes_from_an_export_to_a_frozen_list_and_reads_why(tmp_path
         the_guide_to_pages_works_as_written(service, tmp_path / "data")
         the_guide_to_links_works_as_written(service, tmp_path / "data")
         the_guide_to_link_actions_works_as_written(service, tmp_path / "data")
+        the_guide_to_tracking_works_as_written(service, tmp_path / "data")
 
 
 def the_guide_for_integrators_works_as_written(service, data_dir):
@@ -127,3 +128,13 @@ def the_guide_to_link_actions_works_as_written(service, data_dir):
     assert [item["action"]["kind"] for item in listed] == ["response", "follow_up"]
     assert {"repeated": 0} in answers
     assert (answers[-1]["action"]["kind"], answers[-1]["position"]) == ("script", 3)
+
+
+def the_guide_to_tracking_works_as_written(service, data_dir):
+    """D40, D44, D45: on the same service, too."""
+    printed = follow(ROOT / "docs" / "guides" / "tracking.md", service, data_dir)
+    answers = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    ended = [(answer["kind"], answer["state"]) for answer in answers if "finished_at" in answer]
+    assert ended == [("recompute-verdicts", "succeeded")] * 2 + [("reset-engagement", "succeeded")] * 2
+    assert [answer["clickers"] for answer in answers if "clickers" in answer] == [{"human": 0, "machine": 0}]
+    assert {entry["entity"] for entry in answers[-1]["items"]} == {"library_link", "mailing"}
