@@ -1,9 +1,11 @@
 """Stored events judged again (D45), and counters set back (D44)."""
 
+import asyncio
 import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from typer.testing import CliRunner
 
 from app.platform.db import Database
 from app.platform.operations import OperationState, read_operation
@@ -11,6 +13,7 @@ from app.tracking.events import Event
 from app.tracking.models import EventKind
 from app.tracking.rejudging import recompute, request_recompute
 from app.tracking.resetting import Resettable, request_reset, reset
+from app.verdict_commands import commands
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0"
 AGENTS = (FIREFOX, FIREFOX, FIREFOX, "Mozilla/5.0", "curl/8.0", FIREFOX + " Edg/140.0")
@@ -138,3 +141,22 @@ async def test_a_reset_removes_clicks_clickers_and_marks_and_says_who_did_it(fil
     await filled.assert_tallies_equal_a_recount()
     [entry] = await filled.sql("SELECT entity, entity_id, actor FROM audit_log WHERE action = 'reset'")
     assert (entry["entity"], entry["entity_id"]) == (what.value, str(id_))
+
+
+def test_the_command_line_judges_again_and_tells_what_changed(fresh_database, tmp_path, sent_factory):
+    """D45: `budstikke verdicts recompute`."""
+    sent = sent_factory(fresh_database, tmp_path)
+    asyncio.run(sent.fill(links=8, recipients=2))
+    asyncio.run(
+        sent.sql(
+            "INSERT INTO engagement (kind, mailing_id, recipient_id, link_id, occurred_at, user_agent, verdict,"
+            " rule_version) SELECT 'click', 1, 1, g, now(), $1, 'human', 1 FROM generate_series(1, 6) AS g", FIREFOX,
+        )
+    )  # fmt: skip
+    tried = CliRunner().invoke(commands, ["recompute", "--dry-run"], obj=lambda: sent.settings)
+    assert (tried.exit_code, tried.stdout) == (0, "6 events judged, 6 would change\n  to machine: burst 6\n")
+    done = CliRunner().invoke(commands, ["recompute"], obj=lambda: sent.settings)
+    assert (done.exit_code, done.stdout) == (0, "6 events judged, 6 changed\n  to machine: burst 6\n")
+    again = CliRunner().invoke(commands, ["recompute"], obj=lambda: sent.settings)
+    assert again.stdout == "6 events judged, 0 changed\n"
+    asyncio.run(sent.assert_tallies_equal_a_recount())
