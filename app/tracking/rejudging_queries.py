@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.platform.db import run
+from app.platform.plans import along_index, by_key
 from app.tracking.storing_queries import RECORDER_LOCK
 from app.tracking.verdicts import BURST_LINKS, BURST_SMALLEST_MAILING
 
@@ -121,13 +122,15 @@ async def count_events(session: AsyncSession) -> int:
 
 async def end_of_batch(session: AsyncSession, *, after: int, size: int) -> int | None:
     """Return the last recipient of the next batch, or None when there are no more."""
-    found: int | None = (await run(session, _END, after=after, size=size)).one().it
+    async with along_index(session):
+        found: int | None = (await run(session, _END, after=after, size=size)).one().it
     return found
 
 
 async def read_batch(session: AsyncSession, *, after: int, end: int) -> Sequence[Any]:
     """Return all events of the recipients with ids over `after` up to `end`."""
-    return (await run(session, _BATCH, after=after, end=end)).all()
+    async with by_key(session):
+        return (await run(session, _BATCH, after=after, end=end)).all()
 
 
 async def links_of_burst(session: AsyncSession, *, mailing_ids: Sequence[int]) -> dict[int, int]:
