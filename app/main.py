@@ -66,6 +66,7 @@ from app.recipients.clicker_routes import routes as clicker_routes
 from app.recipients.export_routes import routes as export_routes
 from app.recipients.routes import routes as recipient_routes
 from app.statistics.routes import routes as statistics_routes
+from app.timeline.routes import routes as timeline_routes
 from app.tracking.click_routes import routes as click_routes
 from app.tracking.endpoint import Tracking, TrackingEndpoint
 from app.tracking.routes import routes as tracking_routes
@@ -123,6 +124,7 @@ ROUTERS = (
     event_routes,
     webhook_routes,
     privacy_routes,
+    timeline_routes,
     branding_routes,
     brand_routes,
     page_routes,

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "app").rglob("*.py")) + sorted((ROOT / "workers").rglob("*.py"))
 SLICES = {
     "actions", "audience", "bounces", "consent", "contacts", "content", "delivery", "domains", "folders", "letterhead",
-    "links", "mailings", "pages", "privacy", "recipients", "statistics", "tracking", "webhooks",
+    "links", "mailings", "pages", "privacy", "recipients", "statistics", "timeline", "tracking", "webhooks",
 }  # fmt: skip
 LOOSE_NAMES = {"utils", "helpers", "common", "base", "manager", "misc"}
 BELOW_ROUTES = {"models.py", "errors.py", "queries.py", "service.py"}
