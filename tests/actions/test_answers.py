@@ -7,6 +7,7 @@ import pytest
 
 from app.actions.answering import LOOK_SECONDS, MAX_ASKING, target_in
 from app.platform.db import Database
+from app.platform.tokens import Purpose
 from app.webhooks.signing import sign
 from tests.actions.world import until
 
@@ -102,18 +103,29 @@ async def test_machines_and_tests_do_not_ask_a_script(world, receiver):
     assert receiver.came == []
 
 
-async def test_a_script_hears_nothing_of_a_person_who_does_not_want_clicks_tracked(world, receiver):
-    """D43: whatever was so when the message left; the reader comes to the stored target."""
+async def test_of_a_person_who_withdrew_nothing_is_recorded_told_or_done_and_the_link_leads_on(world, receiver):
+    """D43: at once, whatever was so when the message left, and for opens and clicks apart."""
     link, tracked = await world.link()
     kari, ola = [await world.person(name) for name in ("Kari", "Ola")]
     lines = [await world.recipient(person) for person in (kari, ola)]
     await script_of(world, receiver, link)
-    withdrawn = {"action": "withdrawn", "source": "phone"}
-    await world.post(f"persons/{kari}/consents", {"purpose": "track_clicks", **withdrawn})
-    await world.post(f"persons/{ola}/consents", {"purpose": "track_opens", **withdrawn})
-    for line in lines:
+    for person, purpose in ((kari, "track_clicks"), (ola, "track_opens")):
+        withdrawn = {"purpose": purpose, "action": "withdrawn", "source": "phone"}
+        await world.post(f"persons/{person}/consents", withdrawn)
+    for line in lines:  # what Ola clicked is stored behind what Kari did
+        pixel = await world.reader.get(f"/o/{world.context.tokens.make(Purpose.OPEN, line)}.gif")
+        assert (pixel.status_code, pixel.headers["content-type"]) == (200, "image/gif")
         assert (await world.visit(line, tracked)).headers["location"] == "https://example.com/offer"
+
+    async def is_drained():
+        return (await world.sql("SELECT sum(drained) AS n FROM engagement_spool"))[0].n == 4
+
+    await until(is_drained)
+    stored = await world.sql("SELECT recipient_id, kind FROM engagement ORDER BY kind")
+    assert [tuple(row) for row in stored] == [(lines[1], "click"), (lines[0], "open")]
     assert [told["data"]["customer"]["person_id"] for _, told, _ in receiver.came] == [ola]
+    assert {run["recipient_id"] for run in await world.runs()} == {lines[1]}
+    assert (await world.call("GET", f"links/{link}/statistics"))["clicks"]["human"] == 1
 
 
 async def test_what_answers_is_in_memory_while_the_database_is_away(world, receiver):
