@@ -65,6 +65,23 @@ async def copy_actions(session: AsyncSession, *, source_id: int, target_id: int)
     await run(session, _COPY_ACTIONS, source_id=source_id, target_id=target_id)
 
 
+_FORGET_CLICKERS = text("""
+    -- Who clicked a link that is deleted: a range by key. Their slice lies above. The places that the link had in
+    -- mailings keep their own.
+    DELETE FROM library_link_clicker WHERE library_link_id = :link_id
+""").bindparams(sa.bindparam("link_id", type_=sa.BigInteger))
+_FORGET_TALLY = text("""
+    -- After the clickers, since their trigger writes it.
+    DELETE FROM library_link_tally WHERE library_link_id = :link_id
+""").bindparams(sa.bindparam("link_id", type_=sa.BigInteger))
+
+
+async def forget_figures(session: AsyncSession, *, link_id: int) -> None:
+    """Drop what was counted of a link of the library over all mailings, when it is deleted."""
+    await run(session, _FORGET_CLICKERS, link_id=link_id)
+    await run(session, _FORGET_TALLY, link_id=link_id)
+
+
 _REFERS = " OR ".join(f"(strpos({column}, :tag) > 0 AND {column} ~ :pattern)" for column in ("html", "mjml", "text"))
 
 _USES = text(f"""

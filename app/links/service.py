@@ -81,6 +81,7 @@ async def delete_link(session: AsyncSession, *, link_id: int) -> None:
         )
     await session.delete(link)
     await session.flush()
+    await queries.forget_figures(session, link_id=link_id)
 
 
 async def page_of_uses(

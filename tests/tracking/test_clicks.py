@@ -105,6 +105,18 @@ async def test_clickers_are_added_to_a_new_and_to_an_existing_one(client, link_i
     assert (await client.post(path.replace("901", "999999"), json={"name": "X"})).status_code == 404
 
 
+async def test_a_deleted_link_leaves_the_figures_of_its_places_in_mailings(client, database, link_id):
+    """D36, D40"""
+    assert (await client.delete(f"/v1/links/{link_id}")).status_code == 204
+    async with database.begin() as session:
+        left = await session.exec(
+            text("SELECT (SELECT count(*) FROM library_link_clicker), (SELECT count(*) FROM library_link_tally)")
+        )
+        assert tuple(left.one()) == (0, 0)
+    links = (await client.get("/v1/mailings/901/links")).json()["items"]
+    assert [link["clickers"]["human"] for link in links] == [1, 2]
+
+
 async def test_what_there_is_not_is_told(client):
     for path in ("/v1/links/999999/clicks", "/v1/links/999999/clickers", "/v1/links/999999/statistics"):
         assert (await client.get(path)).json()["type"].endswith("library-link-not-found")
