@@ -80,6 +80,8 @@ def the_guide_for_integrators_works_as_written(service, data_dir):
     assert [answer["state"] for answer in answers if answer.get("kind") == "erasure"] == ["succeeded"]
     [exported] = data_dir.glob("person-*.json")
     assert json.loads(exported.read_text())["person"]["name"] == "Ingrid Hauge"
+    timelines = [answer["items"] for answer in answers if answer.get("items") and "moment" in answer["items"][0]]
+    assert [[entry["kind"] for entry in timeline] for timeline in timelines] == [["consent"]]
     entries = [answer["items"] for answer in answers if answer.get("items") and "before" in answer["items"][0]]
     assert [entry["entity"] for entry in entries[0]] == ["webhook"]
     assert entries[1][0]["action"] == "erased"

@@ -65,8 +65,10 @@ async def test_head_is_answered_like_get_and_judged_a_machine(sent, tracking, re
     assert await events(sent, 1) == [("click", 3, 2, "HEAD", "machine")]
 
 
-async def test_a_click_in_a_test_message_leads_on_and_stores_nothing(sent, tracking, reader):
+async def test_a_click_and_an_open_of_a_test_message_are_answered_and_store_nothing(sent, tracking, reader):
+    """D42"""
     assert (await reader.get(click_path(tracking, 0, 2))).status_code == 302
+    assert (await reader.get(f"/o/{tracking.tokens.make(Purpose.OPEN, 0)}.gif")).content == PIXEL
     assert tracking.recorder.recorded == 0
 
 
