@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime
 
 from app.consent import blocked, registry, registry_queries
 from app.consent.blocked_schemas import (
@@ -24,6 +23,7 @@ from app.consent.models import BlockedAddress, BlockReason
 from app.consent.registry_queries import BlockedFilter, BlockedSort, key_kinds, key_of
 from app.contacts.service import search_key
 from app.platform.auth import ContactsRead, ContactsWrite
+from app.platform.clock import Instant
 from app.platform.csv_lines import BYTE_ORDER_MARK, csv_lines
 from app.platform.errors import declare
 from app.platform.http import Session, router
@@ -50,8 +50,8 @@ def _filter(
     part: Annotated[str | None, Query(min_length=1, max_length=200, description="Part of the address")] = None,
     origin: Annotated[str | None, Query(min_length=1, max_length=200, description="Part of the origin")] = None,
     mailing_id: Annotated[int | None, Query(ge=1, le=2**63 - 1, description="The mailing that led to it")] = None,
-    since: Annotated[AwareDatetime | None, Query(description="Blocked at that time or later")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="Blocked before that time")] = None,
+    since: Annotated[Instant | None, Query(description="Blocked at that time or later")] = None,
+    until: Annotated[Instant | None, Query(description="Blocked before that time")] = None,
 ) -> BlockedFilter:
     return BlockedFilter(
         reasons=reason or (), email_key=None if q is None else search_key(q), part=part, origin=origin,

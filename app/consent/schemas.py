@@ -4,11 +4,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.consent.models import ConsentAction, LegalBasis
 from app.contacts.schemas import Language
 from app.contacts.texts import Name, Text
+from app.platform.clock import Instant
 
 PurposeKey = Annotated[
     str,
@@ -109,10 +110,10 @@ class ConsentIn(BaseModel):
     text_version: Text | None = Field(default=None, description="Which wording the person saw")
     language: Language | None = Field(default=None, description="In which language the wording was shown (BCP 47)")
     evidence: Text | None = Field(default=None, description="What proves it, such as a form's URL or a scan's number")
-    valid_from: AwareDatetime | None = Field(
+    valid_from: Instant | None = Field(
         default=None, description="Since when; now when left out. An older line than the newest changes nothing"
     )
-    valid_until: AwareDatetime | None = Field(
+    valid_until: Instant | None = Field(
         default=None, description="Until when a yes holds; as long as its purpose says when left out"
     )
 

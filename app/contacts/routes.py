@@ -3,7 +3,6 @@
 from typing import Annotated
 
 from fastapi import Query, Request
-from pydantic import AwareDatetime
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.contacts import emails, queries, service
@@ -12,6 +11,7 @@ from app.contacts.errors import EmailNotFound, ExternalIdTaken, InvalidContact, 
 from app.contacts.models import Person
 from app.contacts.schemas import ContactOut, PersonEmailIn, PersonIn, PersonOut, PersonPatch
 from app.platform.auth import ContactsRead, ContactsWrite
+from app.platform.clock import Instant
 from app.platform.errors import declare
 from app.platform.http import Session, router
 from app.platform.pages import Cursor, Limit, Page, page_of, read_cursor
@@ -22,7 +22,7 @@ Key = Annotated[int, Query(ge=1, le=2**63 - 1)]
 Filter = Annotated[str | None, Query(max_length=500)]
 NameFilter = Annotated[str | None, Query(max_length=200, description="Beginning of the name, in any case")]
 UpdatedAfter = Annotated[
-    AwareDatetime | None,
+    Instant | None,
     Query(description="Only those created or changed after this time, to keep another system in step"),
 ]
 _CONTACT_COLUMNS = {"our_contact_name", "our_contact_email", "support_contact_name", "support_contact_email"}

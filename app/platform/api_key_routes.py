@@ -4,12 +4,12 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import Request
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from app.platform import api_keys
 from app.platform.api_keys import ApiKeyNotFound, LastAdminKey
 from app.platform.auth import Admin, ApiKey, Scope, add_api_key
-from app.platform.clock import now
+from app.platform.clock import Instant, now
 from app.platform.errors import declare
 from app.platform.http import Session, router
 from app.platform.idempotency import show_once
@@ -41,7 +41,7 @@ class ApiKeyIn(BaseModel):
 
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00]*$")]
     scopes: list[Scope] = Field(min_length=1, max_length=len(Scope), description="`admin` includes all others")
-    expires_at: Annotated[AwareDatetime, AfterValidator(_in_future)] | None = Field(
+    expires_at: Annotated[Instant, AfterValidator(_in_future)] | None = Field(
         default=None, description="when it stops working; null for never"
     )
 

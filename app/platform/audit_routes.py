@@ -4,10 +4,11 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.platform.audit import AuditAction, AuditEntry, page_of_entries
 from app.platform.auth import Admin
+from app.platform.clock import Instant
 from app.platform.errors import declare
 from app.platform.http import Session, router
 from app.platform.pages import Cursor, Limit, Page, page_of, read_cursor
@@ -56,8 +57,8 @@ def show_entry(entry: AuditEntry) -> AuditEntryOut:
 async def list_audit_log(
     caller: Admin, session: Session, entity: Word = None, entity_id: Word = None, person_id: Id = None,
     actor: Word = None, request_id: Word = None, action: AuditAction | None = None,
-    since: Annotated[AwareDatetime | None, Query(description="From this time on")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="Before this time")] = None,
+    since: Annotated[Instant | None, Query(description="From this time on")] = None,
+    until: Annotated[Instant | None, Query(description="Before this time")] = None,
     limit: Limit = 50, cursor: Cursor = None,
 ) -> Page[AuditEntryOut]:  # fmt: skip
     """List what was written, newest first: by whom, and what it was before and after.

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Generic, TypeVar
 from fastapi import Query
 from pydantic import BaseModel, Field
 
+from app.platform.clock import within_reach
 from app.platform.errors import Invalid
 
 MAX_LIMIT = 200
@@ -67,7 +68,7 @@ def _part(value: Any, kind: type) -> Any:
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is None:
             raise ValueError(value)
-        return moment
+        return within_reach(moment)
     sound = type(value) is kind and (0 < value < 2**63 if isinstance(value, int) else "\x00" not in str(value))
     if not sound:
         raise ValueError(value)

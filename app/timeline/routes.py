@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Query
-from pydantic import AwareDatetime
 
 from app.contacts.errors import PersonNotFound
 from app.platform.auth import ContactsRead, TrackingRead
+from app.platform.clock import Instant
 from app.platform.errors import declare
 from app.platform.http import Session, router
 from app.platform.pages import Cursor, Limit, Page, page_of, read_key
@@ -36,8 +36,8 @@ async def list_timeline(
     verdict: Annotated[
         VerdictFilter, Query(description="Whose opens and clicks: people's, machines' or both (D45)")
     ] = VerdictFilter.HUMAN,
-    since: Annotated[AwareDatetime | None, Query(description="From this time on")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="Before this time")] = None,
+    since: Annotated[Instant | None, Query(description="From this time on")] = None,
+    until: Annotated[Instant | None, Query(description="Before this time")] = None,
     limit: Limit = 50, cursor: Cursor = None,
 ) -> Page[TimelineEntry]:  # fmt: skip
     """List what happened with a person, newest first.

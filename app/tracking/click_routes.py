@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Query, Response
-from pydantic import AwareDatetime
 
 from app.platform.auth import Admin, MailingsWrite, TrackingRead
+from app.platform.clock import Instant
 from app.platform.errors import declare
 from app.platform.http import Session, router
 from app.platform.operation_routes import OperationOut, accepted
@@ -56,8 +56,8 @@ async def list_link_clicks(
     link_id: int,
     mailing_id: MailingId = None,
     verdict: Annotated[Verdict | None, Query(description="Only with this verdict")] = None,
-    since: Annotated[AwareDatetime | None, Query(description="Only from then on")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="Only before that")] = None,
+    since: Annotated[Instant | None, Query(description="Only from then on")] = None,
+    until: Annotated[Instant | None, Query(description="Only before that")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[ClickOut]:

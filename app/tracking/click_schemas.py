@@ -2,8 +2,9 @@
 
 from datetime import datetime
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from app.platform.clock import Instant
 from app.tracking.models import Verdict
 from app.tracking.schemas import ClickersOut, ClicksOut
 
@@ -60,7 +61,7 @@ class ResetIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"before": "2026-11-25T08:00:00Z"}]})
 
-    before: AwareDatetime | None = Field(default=None, description="Only what came in before; else all until now")
+    before: Instant | None = Field(default=None, description="Only what came in before; else all until now")
 
 
 class RecomputeIn(BaseModel):

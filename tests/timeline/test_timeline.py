@@ -205,7 +205,15 @@ async def test_who_has_no_timeline_and_who_may_not_see_one(world, database):
     ) as lacking:
         assert "tracking:read" in (await world.get(403, client=lacking))["detail"]
     page = await world.get(limit=1)
-    for query in ({"cursor": "x"}, {"kind": "seen"}, {"verdict": "robot"}, {"since": "2026-11-24"}, {"limit": 0}):
+    ends = {"since": "0001-01-01T00:00:00+14:00"}, {"until": "9999-12-31T23:59:59-12:00"}  # no such time in UTC
+    for query in (
+        *ends,
+        {"cursor": "x"},
+        {"kind": "seen"},
+        {"verdict": "robot"},
+        {"since": "2026-11-24"},
+        {"limit": 0},
+    ):
         assert (await world.get(422, **query))["errors"], query
     assert page["next_cursor"] is None
     await world.client.post(f"/v1/persons/{world.kari}/erase", json={"reason": "objected"})
