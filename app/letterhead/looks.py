@@ -61,9 +61,10 @@ def look_of(branding: Branding) -> Look:
 
 def _policy(style: str) -> str:
     digest = base64.b64encode(sha256(style.encode()).digest()).decode()
-    # The page's own style and images of this host; forms post to where they came from; nothing may frame a page.
+    # The page's own style, and images of this host; forms post to where they came from; nothing may frame a page.
+    # data: is for the icon that says there is none, which browsers would ask for otherwise.
     return (
-        f"default-src 'none'; style-src 'sha256-{digest}'; img-src 'self'; form-action 'self'; base-uri 'none'; "
+        f"default-src 'none'; style-src 'sha256-{digest}'; img-src 'self' data:; form-action 'self'; base-uri 'none'; "
         "frame-ancestors 'none'"
     )
 

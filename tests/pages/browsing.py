@@ -27,24 +27,29 @@ from tests.conftest import settings_for
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
 
-_FLAGS = (
+FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
     "--force-color-profile=srgb",
-)  # fmt: skip
+]  # fmt: skip
 
 
-@asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
-    """Debian's chromium. Where it is missing and cannot be installed, the test is skipped, except in CI."""
+def find_chromium() -> str:
+    """Return where Debian's chromium is. Where it cannot be installed, the test is skipped, except in CI."""
     try:
-        program = find_program("chromium", package="chromium")
+        return find_program("chromium", package="chromium")
     except MissingProgramError as missing:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(missing))
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    """A browser, closed at the end."""
+    program = find_chromium()
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=list(_FLAGS))
+        browser = await playwright.chromium.launch(executable_path=program, args=FLAGS)
         try:
             yield browser
         finally:

@@ -120,7 +120,9 @@ async def faults_of(page):
 async def test_axe_finds_nothing_on_any_page(site, open_page, language):
     page = await open_page()
     await page.add_init_script(AXE)
-    faults, seen, titles = {}, 0, set()
+    faults, seen, titles, refused = {}, 0, set(), []
+    page.on("console", lambda told: refused.append(told.text) if "Policy" in told.text else None)
+    page.on("request", lambda request: refused.append(request.url) if "favicon" in request.url else None)
     async for name in walk(site, page, language):
         assert await page.locator("html").get_attribute("lang") == language
         titles.add(await page.title())
@@ -129,6 +131,7 @@ async def test_axe_finds_nothing_on_any_page(site, open_page, language):
             if found := await faults_of(page):
                 faults[f"{name}, {look}"] = found
     assert not faults, json.dumps(faults, indent=2, ensure_ascii=False)
+    assert refused == []  # nothing on a page is against its own policy
     assert seen == 13 * 4
     assert len(titles) >= 9
 
