@@ -33,6 +33,8 @@ class Load:
     seconds: float
     recipients: int
     runs: int = 3
+    opens: bool = False
+    """The pixel is loaded, instead of a link clicked."""
 
 
 LOADS = {
@@ -68,9 +70,9 @@ _ADD_RECIPIENTS = """
 """
 
 
-async def measure(house: House, size: str, *, connections: int = 64) -> Measured:
+async def measure(house: House, size: str, *, connections: int = 64, opens: bool = False) -> Measured:
     """Measure with wrk."""
-    return await measure_with(house, wrk, replace(LOADS[size], connections=connections))
+    return await measure_with(house, wrk, replace(LOADS[size], connections=connections, opens=opens))
 
 
 async def measure_with(house: House, clicker: Clicker, load: Load) -> Measured:
@@ -78,12 +80,13 @@ async def measure_with(house: House, clicker: Clicker, load: Load) -> Measured:
     measured: list[Run] = []
     bare_port, api_port = free_port(), house.settings.port
     async with house.connection() as connection:
-        files = [await _add_clicks(house, connection, run=run, recipients=load.recipients) for run in range(load.runs)]
+        files = [await add_clicks(house, connection, load, run=run) for run in range(load.runs)]
         await connection.execute("VACUUM ANALYZE")
         servers = (_bare_server(house, bare_port), ready_at(api_port, house.python("api", "app.cli", "api")))
         with running(*servers, directory=house.directory) as [bare, api]:
+            before = await _stored(connection)
             await _check_alike(files[0], bare_port, api_port)
-            await _stored_at_least(connection, 1)
+            await _stored_at_least(connection, before + 1)
             for paths in files:
                 measured.append(await _run_baseline(clicker, load, paths=paths, port=bare_port, bare=bare.pid))
                 measured.append(await _run_ours(house, connection, clicker, load, paths=paths, api=api.pid))
@@ -99,19 +102,22 @@ def _bare_server(house: House, port: int) -> Child:
     return ready_at(port, house.python("bare", "uvicorn", "tests.bench.bare_redirect:application", *options, *quiet))
 
 
-async def _add_clicks(house: House, connection: "asyncpg.Connection[Any]", *, run: int, recipients: int) -> Path:
-    """Add a mailing that was sent an hour ago; return the file of its click paths, one recipient after another.
+async def add_clicks(house: House, connection: "asyncpg.Connection[Any]", load: Load, *, run: int = 0) -> Path:
+    """Add a mailing that was sent an hour ago; return the file of its paths, one recipient after another.
 
     Neighbouring recipients click different links, so that no recipient's clicks look like a burst.
     """
     mailing_id = await connection.fetchval(_ADD_MAILING)
     targets = [f"https://www.example.com/offers/{number}?from=news" for number in range(LINKS)]
     links = await connection.fetch(_ADD_LINKS, mailing_id, targets)
-    rows = await connection.fetch(_ADD_RECIPIENTS, mailing_id, recipients)
+    rows = await connection.fetch(_ADD_RECIPIENTS, mailing_id, load.recipients)
     make = TokenKey.from_secret(house.settings.secret_key.get_secret_value()).make
-    tokens = (make(Purpose.CLICK, row["id"], links[index % LINKS]["id"]) for index, row in enumerate(rows))
+    if load.opens:
+        paths = (f"/o/{make(Purpose.OPEN, row['id'])}.gif\n" for row in rows)
+    else:
+        paths = (f"/c/{make(Purpose.CLICK, row['id'], links[index % LINKS]['id'])}\n" for index, row in enumerate(rows))
     file = house.directory / f"clicks-{run}.txt"
-    file.write_text("".join(f"/c/{token}\n" for token in tokens), encoding="ascii")
+    file.write_text("".join(paths), encoding="ascii")
     return file
 
 

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from app.embedded.process import Service
+from app.tracking.answers import PIXEL
 from tests.bench.tools import Clicked, SmtpTools
 
 _USER_AGENT = b"Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0"
@@ -37,8 +38,10 @@ async def click(port: int, *, paths: Path, connections: int, seconds: float) -> 
             began = time.monotonic()
             writer.write(b"GET %s HTTP/1.1\r\nHost: click\r\nUser-Agent: %s\r\n\r\n" % (path.encode(), _USER_AGENT))
             answer = await reader.readuntil(b"\r\n\r\n")
+            if answer.startswith(b"HTTP/1.1 200 "):
+                await reader.readexactly(len(PIXEL))
             times.append((time.monotonic() - began) * 1000)
-            failed += not answer.startswith(b"HTTP/1.1 302 ")
+            failed += not answer.startswith((b"HTTP/1.1 302 ", b"HTTP/1.1 200 "))
         writer.close()
         await writer.wait_closed()
 

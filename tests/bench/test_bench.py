@@ -10,6 +10,8 @@ from app.embedded.catcher import prepare_catcher
 from tests.bench import (
     a01_page,
     a03_bulk,
+    a07_click_while_sending,
+    a08_link_table,
     latency,
     p01_send,
     p03_signed_rsa,
@@ -85,13 +87,28 @@ async def test_a_signed_send_is_measured_and_every_message_is_signed(house):
     assert sum(b"DKIM-Signature: v=1; a=rsa-sha256" in file.read_bytes()[:2000] for file in caught) == 60
 
 
-async def test_clicks_are_measured_and_none_is_lost(house):
-    load = p06_click.Load(connections=8, seconds=0.3, recipients=2_000, runs=1)
+@pytest.mark.parametrize("opens", [False, True])
+async def test_clicks_and_opens_are_measured_and_none_is_lost(house, opens):
+    load = p06_click.Load(connections=8, seconds=0.3, recipients=2_000, runs=1, opens=opens)
     measured = await p06_click.measure_with(house, click, load)
 
     baseline, ours = measured.runs
     assert (baseline.side, ours.side) == (BASELINE, OURS)
     assert ours.further["stored"] == ours.further["answered"] > 8
+
+
+async def test_clicks_are_measured_while_a_mailing_is_sent(house):
+    smtp = smtp_tools(prepare_catcher(house.directory))
+    measured = await a07_click_while_sending.measure_with(house, smtp, messages=50, runs=1)
+
+    baseline, ours = measured.runs
+    assert (baseline.side, ours.side) == (BASELINE, OURS)
+    assert 0 < ours.further["p50_ms"] <= ours.value
+
+
+def test_the_table_of_links_finds_them_all_in_less_memory():
+    baseline, ours = a08_link_table.measure_with(links=5_000, runs=1).runs
+    assert 0 < ours.value < baseline.value
 
 
 async def test_an_import_is_measured_and_every_row_accounted_for(house):
