@@ -272,7 +272,7 @@ async def _read_fields(request: Request) -> Fields:
 
     try:
         form = await Request(request.scope, replay).form(max_files=10, max_fields=MAX_FIELDS)
-    except (HTTPException, MultiPartException):
+    except (HTTPException, MultiPartException, ValueError):  # the last: a charset whose codec raises
         return []
     fields = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
     await form.close()

@@ -221,6 +221,11 @@ async def test_the_page_of_a_test_message_says_so_and_changes_nothing(audience, 
         (b"x" * 200_000, "application/x-www-form-urlencoded"),
         (b"--x\r\nnonsense", "multipart/form-data; boundary=x"),
         (b"nonsense", "multipart/form-data"),
+        # A codec of Python's that always raises, with an error that Starlette does not expect.
+        (
+            b'--x\r\nContent-Disposition: form-data; name="scope"\r\n\r\ntype\r\n--x--\r\n',
+            "multipart/form-data; boundary=x; charset=undefined",
+        ),
     ],
 )
 async def test_a_post_that_cannot_be_understood_changes_nothing(audience, client, content, content_type):
