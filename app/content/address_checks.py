@@ -13,7 +13,7 @@ from app.content.merge_tags import Hole, Parts, unparse
 LinkCode = Literal["dead_anchor", "empty_link", "malformed_link", "private_link"]
 
 _WEB_URL = re.compile(
-    r"https?://(?:[^\s/?#@]*@)?(?:[^\s/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:[/?#]\S*)?", re.IGNORECASE
+    r"https?://(?:[^\s/?#@\\]*@)?(?:[^\s/?#@:\[\]\\]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:[/?#]\S*)?", re.IGNORECASE
 )
 _OTHER = re.compile(
     r"mailto:(?:[^@]+@[^@]+|\?.+|x+)|tel:[+0-9x].*|(?!mailto:|tel:)[a-z][a-z0-9+.\-]*:.+", re.IGNORECASE

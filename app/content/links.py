@@ -17,7 +17,7 @@ from app.content.merge_tags import Hole, Parsed, Parts, between, is_empty, joine
 
 ANALYTICS_MEDIUM = "email"  # fixed (D9)
 
-_WEB = re.compile(r"https?://[^\s/?#]", re.IGNORECASE)
+_WEB = re.compile(r"https?://[^\s/?#\\]", re.IGNORECASE)  # browsers take a backslash for a slash
 _TEXT_URL = re.compile(r"https?://[^\s<>\"]+", re.IGNORECASE)
 _URL_TAIL = ".,;:!?'*_)]}"
 _SITE = re.compile(r"(https?://[^\s/?#]+)", re.IGNORECASE)

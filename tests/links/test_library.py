@@ -112,6 +112,7 @@ async def test_a_scheme_that_is_not_on_the_list_is_refused_however_it_is_hidden(
         ("#top", "complete address"),
         ("https://", "no address"),
         ("https:///path", "no address"),
+        ("https://\\evil.example/", "no address"),
         ("https://a b.example/", "written %20"),
         ("mailto:", "no address"),
         ("https://a.example/\nSet-Cookie: x", "control or invisible"),
