@@ -13,8 +13,10 @@ from app.platform.db import Database, run
 from tests.conftest import settings_for
 from tests.mailings.desk import Desk
 
-# What does not change what a mailing is: it moves it, tries it, or makes another one of it.
-VERBS = {"send", "stop", "start", "cancel", "test", "copy", "schedule", "unschedule", "resend", "export"}
+# What does not change what a mailing is: it moves it, tries it, makes another one of it, or takes back what came of it.
+VERBS = {
+    "send", "stop", "start", "cancel", "test", "copy", "schedule", "unschedule", "resend", "export", "reset-engagement",
+}  # fmt: skip
 
 
 @pytest.fixture
