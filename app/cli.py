@@ -121,6 +121,7 @@ def api() -> None:
         http="httptools",
         log_level="warning",
         interface="asgi3",
+        forwarded_allow_ips=settings.trusted_proxies,
         access_log=False,  # addresses of recipients stay out of logs
         server_header=False,
         timeout_graceful_shutdown=10,

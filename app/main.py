@@ -68,6 +68,7 @@ from app.recipients.routes import routes as recipient_routes
 from app.statistics.routes import routes as statistics_routes
 from app.timeline.routes import routes as timeline_routes
 from app.tracking.click_routes import routes as click_routes
+from app.tracking.client_limits import LimitedPages
 from app.tracking.endpoint import Tracking, TrackingEndpoint
 from app.tracking.routes import routes as tracking_routes
 from app.webhooks.routes import routes as event_routes
@@ -202,7 +203,10 @@ def create_app(
         app.mount(path, mounted)
     install_problems(app)
     app.add_middleware(RequestContext, metrics=app.state.metrics)
-    app.front = TrackingEndpoint(super(Service, app).__call__, tracking=tracking)
+    pages = LimitedPages(
+        super(Service, app).__call__, limits=tracking.limits, tokens=app.state.tokens, looks=app.state.looks
+    )
+    app.front = TrackingEndpoint(pages, tracking=tracking)
     app.state.tracking, app.state.answering = tracking, answering
     return app
 

@@ -48,6 +48,7 @@ def settings_for(database_url: str, **changes) -> Settings:
         "public_url": "https://news.example.com",
         "secret_key": SecretStr(SECRET),
         "machine_seconds": 0.0,
+        "public_limits": 0.0,  # all tests come from one address
         "data_dir": Path(_DATA.name) / hashlib.sha256(database_url.encode()).hexdigest()[:16],
     }
     return Settings(**{**known, **changes})

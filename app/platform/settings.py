@@ -61,6 +61,14 @@ class Settings(BaseSettings):
     webhook_private_addresses: bool = Field(
         default=False, description="webhooks may lead to private addresses, and by http"
     )
+    public_limits: float = Field(
+        default=1.0,
+        ge=0,
+        description="what one network address may ask of readers' pages, times the usual; 0: anything",
+    )
+    trusted_proxies: str = Field(
+        default="127.0.0.1", description="addresses and networks whose X-Forwarded-For is believed, with commas"
+    )
     rate_limit_per_minute: int = Field(default=6000, ge=1, description="API requests per key and minute")
 
     audit_days: int = Field(default=730, ge=1, description="how long entries of the audit log are kept (D79)")

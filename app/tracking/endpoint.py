@@ -22,6 +22,7 @@ from app.platform.settings import Settings
 from app.platform.telemetry import Metrics, log
 from app.platform.tokens import InvalidToken, Purpose, TokenKey
 from app.tracking.answers import location_of, send_letterhead, send_notice, send_pixel, send_redirect
+from app.tracking.client_limits import WRONG_TOKENS, ClientLimits, refuse
 from app.tracking.events import CLICK, OPEN, record_of
 from app.tracking.keeper import DrainerKeeper
 from app.tracking.link_table import Found, LinkTable, is_template, octets_of
@@ -49,6 +50,7 @@ class Tracking:
         self.tokens = tokens
         self.database = database
         self.looks = looks or Looks(time.monotonic)
+        self.limits = ClientLimits(settings.public_limits)
         self.links = LinkTable(database)
         self.recorder = Recorder(settings, metrics=metrics)
         self.responders: dict[int, Responder] = {}
@@ -126,7 +128,10 @@ class TrackingEndpoint:
         try:
             recipient_id, link_id = tracking.tokens.read_mangled(Purpose.CLICK, scope["path"][3:])
         except InvalidToken:
-            await send_notice(scope, send, 404, NOT_FOUND, look=tracking.looks.current)
+            if wait := tracking.limits.spend(WRONG_TOKENS, scope):
+                await refuse(scope, send, wait, looks=tracking.looks)
+            else:
+                await send_notice(scope, send, 404, NOT_FOUND, look=tracking.looks.current)
             return
         link = tracking.links.get(link_id)
         if link is None:

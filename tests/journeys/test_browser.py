@@ -77,3 +77,8 @@ async def test_a_reader_looks_clicks_leaves_comes_back_and_chooses(service, page
         ("track_clicks", "given"), ("track_opens", "withdrawn"),
     }  # fmt: skip
     assert [fault for fault in faults if not fault[1].endswith("/favicon.ico")] == []  # the message itself has none
+
+    # Nothing of it is in what the service tells of itself.
+    log = service.maildir.parent / "log"
+    told = "".join((log / f"{name}.log").read_text("utf-8") for name in ("api", "worker-1", "inbound"))
+    assert [secret for secret in (ADDRESS, view.rpartition("/")[2], BROWSER, "Nordmann") if secret in told] == []

@@ -10,6 +10,7 @@ from app.platform.db import Database
 from app.platform.telemetry import Metrics
 from app.platform.tokens import Purpose, TokenKey
 from app.tracking.answers import PIXEL
+from app.tracking.client_limits import ClientLimits
 from app.tracking.endpoint import Tracking, TrackingEndpoint
 from app.tracking.responders import Elsewhere, TextPage
 
@@ -231,3 +232,11 @@ async def test_a_link_that_leads_nowhere_says_so_in_the_readers_language_and_the
     assert "--accent: #7a1fa2;" in answer.text
     assert "Nordavind</p>" in answer.text
     assert (await reader.head("/c/nothing")).content == b""
+
+
+async def test_who_guesses_tokens_is_asked_to_wait_and_clicks_from_there_lead_on(tracking, reader):
+    tracking.limits = ClientLimits()
+    guessed = [(await reader.get(f"/c/{'A' * 32}")).status_code for _ in range(61)]
+    assert guessed == [404] * 60 + [429]
+    assert (await reader.get(click_path(tracking, 3, 2))).status_code == 302
+    assert (await reader.get("/o/nonsense.gif")).content == PIXEL
