@@ -236,9 +236,14 @@ async def test_a_post_that_cannot_be_understood_changes_nothing(audience, client
     assert await audience.everything() == before
 
 
+async def test_a_link_that_a_mail_program_ended_too_late_opens_the_page(audience, client):
+    for end in (".", ")", "%3E", "&amp;utm_source=x"):
+        assert (await client.get(audience.path(audience.to_kari) + end)).status_code == 200
+
+
 async def test_tokens_that_are_not_for_this_page_lead_nowhere(audience, client):
     right = audience.path(audience.to_kari)
-    for path in (right[:-1], right + "A", audience.path(audience.to_kari, Purpose.CLICK), "/u/x"):
+    for path in (right[:-2], right[:-2] + "AA", audience.path(audience.to_kari, Purpose.CLICK), "/u/x"):
         for answer in (await client.get(path), await client.post(path, data=ONE_CLICK)):
             assert answer.status_code == 404
             assert answer.headers["content-type"].startswith("text/html")
