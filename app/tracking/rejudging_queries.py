@@ -40,9 +40,11 @@ _BATCH = text("""
 """)
 
 _NEEDED = text(f"""
-    -- How many different links make a burst: all of a mailing that has few. By link_target_idx.
+    -- How many different links make a burst: all that readers see of a mailing that has few. By link_target_idx.
     SELECT m AS mailing_id, greatest({BURST_SMALLEST_MAILING}, least({BURST_LINKS}, (
-        SELECT count(*) FROM (SELECT FROM link WHERE mailing_id = m LIMIT {BURST_LINKS}) AS l
+        SELECT count(*) FROM (
+            SELECT FROM link WHERE mailing_id = m AND frozen AND NOT honeypot LIMIT {BURST_LINKS}
+        ) AS l
     ))) AS links
     FROM unnest(:ids) AS m
 """).bindparams(sa.bindparam("ids", type_=_IDS))

@@ -107,9 +107,11 @@ BEGIN
         WITH around AS (
             SELECT g.recipient_id, c.* FROM {_CLICKS_AROUND} WHERE g.recipient_id = ANY (suspects)
         ), needed AS (
-            -- How many different links make a burst: all of a mailing that has few.
+            -- How many different links make a burst: all that readers see of a mailing that has few.
             SELECT m.mailing_id, greatest({BURST_SMALLEST_MAILING}, least({BURST_LINKS}, (
-                SELECT count(*) FROM (SELECT FROM link WHERE mailing_id = m.mailing_id LIMIT {BURST_LINKS}) AS l
+                SELECT count(*) FROM (
+                    SELECT FROM link WHERE mailing_id = m.mailing_id AND frozen AND NOT honeypot LIMIT {BURST_LINKS}
+                ) AS l
             ))) AS links
             FROM (SELECT DISTINCT mailing_id FROM around) AS m
         ), bursts AS (

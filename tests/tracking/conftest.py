@@ -44,8 +44,8 @@ class Sent:
             "INSERT INTO mailing (id, name, from_name, from_email, subject, html) VALUES (1, 'M', '', '', '', '')"
         )
         await self.sql(
-            "INSERT INTO link (id, mailing_id, position, target)"
-            " SELECT g, 1, g - 1, 'https://example.com/' || g FROM generate_series(1, $1::int) AS g", links,
+            "INSERT INTO link (id, mailing_id, position, target, frozen)"
+            " SELECT g, 1, g - 1, 'https://example.com/' || g, true FROM generate_series(1, $1::int) AS g", links,
         )  # fmt: skip
         await self.sql(
             "INSERT INTO recipient (id, mailing_id, name, email, status, sent_at)"

@@ -124,7 +124,7 @@ async def test_one_link_clicked_often_is_no_burst(sent, recorder):
 
 @pytest.mark.parametrize(("links", "verdict"), [(2, "human"), (3, "machine")])
 async def test_all_links_of_a_small_mailing_are_a_burst_from_three_on(sent, recorder, links, verdict):
-    await sent.sql("DELETE FROM link WHERE id > $1", links)
+    await sent.sql("UPDATE link SET honeypot = (id = 8), frozen = (id = 8) WHERE id > $1", links)  # no reader sees them
     for link_id in range(1, links + 1):
         await recorder.store(click(1, link_id, seconds=link_id))
     assert {found for _, found, _ in await verdicts(sent, 1)} == {verdict}
