@@ -55,6 +55,21 @@ A = "o'neill&sons@example.com"
         (gzip.compress(A.encode()), False),
         (b"", False),
     ],
+    ids=[  # archives hold the time, and processes that share the suite must name their tests alike
+        "capitals",
+        "UTF-16",
+        "UTF-16 BE",
+        "over an edge",
+        "somebody else",
+        "workbook",
+        "another workbook",
+        "archive",
+        "another archive",
+        "broken archive",
+        "huge archive",
+        "gzip",
+        "empty",
+    ],
 )
 def test_an_address_is_found_in_any_encoding_and_inside_a_workbook(tmp_path, monkeypatch, content, found):
     monkeypatch.setattr("app.privacy.searching.MOST", 8 << 20)
