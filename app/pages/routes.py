@@ -75,33 +75,33 @@ Fields = list[tuple[str, str]]
 Act = Callable[[AsyncSession, Request, Visitor | None], Awaitable[Response]]
 
 
-@routes.api_route("/u/{token}", methods=["GET", "HEAD"])
+@routes.api_route("/u/{token:path}", methods=["GET", "HEAD"])
 async def show_unsubscribe(request: Request, token: str) -> Response:
     """Ask whether to unsubscribe, or say that it is done; changes nothing."""
     return await _for_visitor(request, token, TokenPurpose.UNSUBSCRIBE, _show_unsubscribe)
 
 
-@routes.post("/u/{token}")
+@routes.post("/u/{token:path}")
 async def post_unsubscribe(request: Request, token: str) -> Response:
     """Unsubscribe, from the mailing's type, from everything, or in one click as RFC 8058 has it; or take it back."""
     act = partial(_leave, fields=await _read_fields(request))
     return await _for_visitor(request, token, TokenPurpose.UNSUBSCRIBE, act)
 
 
-@routes.api_route("/p/{token}", methods=["GET", "HEAD"])
+@routes.api_route("/p/{token:path}", methods=["GET", "HEAD"])
 async def show_preferences(request: Request, token: str) -> Response:
     """Show what somebody receives and permits, or that the link has run out; changes nothing."""
     return await _for_visitor(request, token, TokenPurpose.PREFERENCES, _show_preferences)
 
 
-@routes.post("/p/{token}")
+@routes.post("/p/{token:path}")
 async def post_preferences(request: Request, token: str) -> Response:
     """Save what somebody wants to receive and permits; or send a fresh link, where this one has run out."""
     act = partial(_save_preferences, fields=await _read_fields(request))
     return await _for_visitor(request, token, TokenPurpose.PREFERENCES, act)
 
 
-@routes.api_route("/v/{token}", methods=["GET", "HEAD"])
+@routes.api_route("/v/{token:path}", methods=["GET", "HEAD"])
 async def view_in_browser(request: Request, token: str) -> Response:
     """Show the recipient's own version of the message, as it was sent (D48)."""
     return await _for_visitor(request, token, TokenPurpose.VIEW, _view)

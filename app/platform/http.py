@@ -219,7 +219,8 @@ def install_problems(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> Response:
-        log.error("request.failed", path=request.url.path, request_id=request_id_of(request), exc_info=error)
+        route = getattr(request.scope.get("route"), "path", "none")  # not the address: a page's is its reader's key
+        log.error("request.failed", route=route, request_id=request_id_of(request), exc_info=error)
         return problem_response(request, Problem("Something went wrong here; the request id finds it in the log."))
 
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import NamedTuple
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.letterhead.frame import TOO_MANY
-from app.letterhead.looks import Looks
+from app.letterhead.frame import HEADERS, TOO_MANY
+from app.letterhead.looks import LOGO_PATH, Looks
 from app.platform.tokens import InvalidToken, Purpose, TokenKey
 from app.tracking.answers import send_notice
 
@@ -33,6 +33,9 @@ class Budget(NamedTuple):
 WRONG_TOKENS = Budget("wrong tokens", 60, 1.0)
 LOOKS = Budget("looks", 600, 20.0)
 CHANGES = Budget("changes", 120, 2.0)
+
+_PRIVATE = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in HEADERS.items()]
+_PRIVATE.append((b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"))
 
 _PAGES = {"/u/": Purpose.UNSUBSCRIBE, "/p/": Purpose.PREFERENCES, "/v/": Purpose.VIEW}
 
@@ -53,7 +56,7 @@ class ClientLimits:
         key, now = (budget.name, client_of(scope)), self.clock()
         gap = 1 / (budget.per_second * self.factor)
         whole_at = max(self._whole_at.pop(key, now), now)
-        wait = whole_at - now - (budget.at_once * self.factor - 1) * gap
+        wait = whole_at - now - (max(budget.at_once * self.factor, 1) - 1) * gap
         self._whole_at[key] = whole_at if wait > 0 else whole_at + gap
         if len(self._whole_at) > MOST_CLIENTS:
             del self._whole_at[next(iter(self._whole_at))]
@@ -79,7 +82,10 @@ def client_of(scope: Scope) -> str | bytes:
 
 
 class LimitedPages:
-    """In front of the recipients' pages: answers 429 instead of them, and lets everything else through."""
+    """In front of the recipients' pages: answers 429 instead of them, and lets everything else through.
+
+    What the framework answers at their addresses (a method they do not have, a failure) is as private as they are.
+    """
 
     def __init__(self, app: ASGIApp, *, limits: ClientLimits, tokens: TokenKey, looks: Looks) -> None:
         self.app, self.limits, self.tokens, self.looks = app, limits, tokens, looks
@@ -90,7 +96,8 @@ class LimitedPages:
         if purpose is not None and (wait := self._wait(scope, purpose)):
             await refuse(scope, send, wait, looks=self.looks)
         else:
-            await self.app(scope, receive, send)
+            is_public = purpose is not None or (scope["type"] == "http" and scope["path"].startswith(LOGO_PATH))
+            await self.app(scope, receive, _privately(send) if is_public else send)
 
     def _wait(self, scope: Scope, purpose: Purpose) -> float:
         try:
@@ -101,6 +108,19 @@ class LimitedPages:
             return self.limits.spend(LOOKS, scope)
         # Providers send the unsubscriptions of all their users from few addresses (RFC 8058).
         return 0.0 if purpose is Purpose.UNSUBSCRIBE else self.limits.spend(CHANGES, scope)
+
+
+def _privately(send: Send) -> Send:
+    """Return a `send` that adds those headers of privacy that an answer does not have."""
+
+    async def send_privately(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = list(message.get("headers", []))
+            given = {name.lower() for name, _ in headers}
+            message = {**message, "headers": headers + [header for header in _PRIVATE if header[0] not in given]}
+        await send(message)
+
+    return send_privately
 
 
 async def refuse(scope: Scope, send: Send, wait: float, *, looks: Looks) -> None:

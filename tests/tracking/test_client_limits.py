@@ -83,6 +83,16 @@ def test_other_networks_are_other_clients_and_a_socket_has_none():
     assert client_of({"type": "http", "client": None}) == ""
 
 
+@pytest.mark.parametrize("budget", [WRONG_TOKENS, CHANGES, LOOKS])
+def test_the_smallest_factor_leaves_one_at_a_time(budget, clock):
+    narrow = ClientLimits(0.001, clock)
+    assert narrow.spend(budget, at("192.0.2.1")) == 0.0
+    wait = narrow.spend(budget, at("192.0.2.1"))
+    assert wait > 0.0
+    clock.now += wait
+    assert narrow.spend(budget, at("192.0.2.1")) == 0.0
+
+
 def test_memory_is_bounded_and_who_was_seen_last_is_remembered(limits, monkeypatch):
     monkeypatch.setattr(client_limits, "MOST_CLIENTS", 100)
     for _ in range(60):
