@@ -22,6 +22,7 @@ def _with_names(kind: Kind) -> Any:
             col(Company.external_id).label("company_external_id"),
             col(Project.external_id).label("project_external_id") if kind is FollowUp else sa.null(),
         )
+        .add_columns(col(kind.id))
         .outerjoin(Person, col(Person.id) == kind.person_id)
         .outerjoin(Company, col(Company.id) == kind.company_id)
     )  # fmt: skip

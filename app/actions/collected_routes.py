@@ -1,6 +1,5 @@
 """`/v1/follow-ups` and `/v1/requests`: what link actions make for the CRM's users, for the CRM to collect (D38)."""
 
-from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from fastapi import Query
@@ -12,7 +11,7 @@ from app.actions.schemas import FollowUpOut, OwnerOut, RequestOut, TakeOverIn
 from app.platform.auth import ContactsRead, ContactsWrite
 from app.platform.errors import declare
 from app.platform.http import Session, router
-from app.platform.pages import Cursor, Limit, Page, make_cursor, read_cursor
+from app.platform.pages import Cursor, Limit, Page, page_of, read_cursor
 
 routes = router(tag="follow-ups and requests")
 
@@ -41,11 +40,6 @@ def show_request(row: Any) -> RequestOut:
     return RequestOut(**_shared(row))
 
 
-def _page(rows: Sequence[Any], limit: int, show: Callable[[Any], Any]) -> dict[str, Any]:
-    cursor = make_cursor(rows[limit - 1][0].id) if len(rows) > limit else None
-    return {"items": [show(row) for row in rows[:limit]], "next_cursor": cursor}
-
-
 @routes.get("/v1/follow-ups", operation_id="list_follow_ups", responses=declare(), summary="List follow-ups")
 async def list_follow_ups(
     caller: ContactsRead, session: Session, taken_over: TakenOverFilter = None, owner: Owner = None,
@@ -60,7 +54,7 @@ async def list_follow_ups(
     rows = await collected_queries.page_of(
         session, FollowUp, taken_over=taken_over, equal=equal, after=read_cursor(cursor), limit=limit
     )
-    return Page[FollowUpOut](**_page(rows, limit, show_follow_up))
+    return Page[FollowUpOut](**page_of(rows, limit=limit, show=show_follow_up))
 
 
 @routes.get(
@@ -98,7 +92,7 @@ async def list_requests(
     rows = await collected_queries.page_of(
         session, ServiceRequest, taken_over=taken_over, equal=equal, after=read_cursor(cursor), limit=limit
     )
-    return Page[RequestOut](**_page(rows, limit, show_request))
+    return Page[RequestOut](**page_of(rows, limit=limit, show=show_request))
 
 
 @routes.get(

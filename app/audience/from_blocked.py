@@ -1,17 +1,16 @@
 """Adding the persons who have blocked addresses to selections and projects (D60)."""
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.audience import projects, service
+from app.audience.chosen import IntoProject, IntoSelection, project_of, selection_of
 from app.audience.project_queries import change_by_ids
 from app.audience.schemas import Key
 from app.audience.selection_queries import add_named
 from app.consent.registry import holders_of
-from app.contacts.texts import Name
 from app.platform.bulk import BULK_LIMIT
 
 _IDS: dict[str, Any] = {"ids": [17, 18]}
@@ -19,35 +18,18 @@ _IDS: dict[str, Any] = {"ids": [17, 18]}
 
 class _Blocked(BaseModel):
     ids: list[Key] = Field(min_length=1, max_length=BULK_LIMIT, description="Of blocked addresses")
-    name: Name | None = Field(default=None, description="Of a new one to make")
 
 
-class BlockedToSelection(_Blocked):
+class BlockedToSelection(IntoSelection, _Blocked):
     """Which blocked addresses, and the selection: `selection_id` of a static one, or the `name` of a new one."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_IDS | {"name": "To be called"}]})
 
-    selection_id: Key | None = None
 
-    @model_validator(mode="after")
-    def _one_of_them(self) -> Self:
-        if (self.selection_id is None) == (self.name is None):
-            raise ValueError("Send either selection_id, or the name of a new selection.")
-        return self
-
-
-class BlockedToProject(_Blocked):
+class BlockedToProject(IntoProject, _Blocked):
     """Which blocked addresses, and the project: `project_id`, or the `name` of a new one."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_IDS | {"project_id": 3}]})
-
-    project_id: Key | None = None
-
-    @model_validator(mode="after")
-    def _one_of_them(self) -> Self:
-        if (self.project_id is None) == (self.name is None):
-            raise ValueError("Send either project_id, or the name of a new project.")
-        return self
 
 
 class HoldersAdded(BaseModel):
@@ -64,10 +46,7 @@ async def add_to_selection(session: AsyncSession, *, told: BlockedToSelection) -
     Raises BlockedAddressNotFound, SelectionNotFound and WrongSelectionKind.
     """
     person_ids = await holders_of(session, ids=told.ids)
-    if told.selection_id is None:
-        selection = await service.create_selection(session, fields={"name": told.name}, criteria=None, combination=None)
-    else:
-        selection = await service.read_static(session, selection_id=told.selection_id)
+    selection = await selection_of(session, told)
     done = await add_named(session, selection_id=selection.id, table="person", ids=person_ids)
     return _added(selection.id, person_ids, done.added)
 
@@ -78,10 +57,7 @@ async def add_to_project(session: AsyncSession, *, told: BlockedToProject) -> Ho
     Raises BlockedAddressNotFound and ProjectNotFound.
     """
     person_ids = await holders_of(session, ids=told.ids)
-    if told.project_id is None:
-        project = await projects.create_project(session, fields={"name": told.name})
-    else:
-        project = await projects.read_project(session, project_id=told.project_id)
+    project = await project_of(session, told)
     done = await change_by_ids(session, project_id=project.id, person_ids=person_ids, add=True)
     return _added(project.id, person_ids, done.changed)
 

@@ -1,23 +1,21 @@
 """Clickers of a library link, added to selections and projects (D40)."""
 
-from typing import Any, Self
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.audience import projects, service
+from app.audience.chosen import IntoProject, IntoSelection, project_of, selection_of
 from app.audience.membership import Membership
 from app.audience.project_queries import change_by_membership
 from app.audience.schemas import Key
 from app.audience.selection_queries import Whom, add_whom
-from app.contacts.texts import Name
 from app.recipients.clicker_queries import CLICKERS_OF, strangers_among
 from app.tracking.click_queries import library_link_exists
 from app.tracking.errors import LinkNotFound
 
 
 class _Clickers(BaseModel):
-    name: Name | None = Field(default=None, description="Of a new one to make")
     mailing_id: Key | None = Field(default=None, description="Only clickers in this mailing")
     machines: bool = Field(default=False, description="Also those for whom only machines clicked")
 
@@ -27,32 +25,16 @@ class _Clickers(BaseModel):
         return {"m_mailing": self.mailing_id, "m_machines": self.machines}
 
 
-class ClickersToSelection(_Clickers):
+class ClickersToSelection(IntoSelection, _Clickers):
     """Which clickers, and the selection: `selection_id` of a static one, or the `name` of a new one."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "Clicked the offer"}]})
 
-    selection_id: Key | None = None
 
-    @model_validator(mode="after")
-    def _one_of_them(self) -> Self:
-        if (self.selection_id is None) == (self.name is None):
-            raise ValueError("Send either selection_id, or the name of a new selection.")
-        return self
-
-
-class ClickersToProject(_Clickers):
+class ClickersToProject(IntoProject, _Clickers):
     """Which clickers, and the project: `project_id`, or the `name` of a new one."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"project_id": 3}]})
-
-    project_id: Key | None = None
-
-    @model_validator(mode="after")
-    def _one_of_them(self) -> Self:
-        if (self.project_id is None) == (self.name is None):
-            raise ValueError("Send either project_id, or the name of a new project.")
-        return self
 
 
 class ClickersAdded(BaseModel):
@@ -71,10 +53,7 @@ async def add_to_selection(session: AsyncSession, *, link_id: int, told: Clicker
     Raises LinkNotFound, SelectionNotFound and WrongSelectionKind.
     """
     await _check_link(session, link_id)
-    if told.selection_id is None:
-        selection = await service.create_selection(session, fields={"name": told.name}, criteria=None, combination=None)
-    else:
-        selection = await service.read_static(session, selection_id=told.selection_id)
+    selection = await selection_of(session, told)
     params = told.of_whom | {"m_link": link_id}
     done = await add_whom(session, selection_id=selection.id, whom=Whom(CLICKERS_OF, params))
     return ClickersAdded(
@@ -86,10 +65,7 @@ async def add_to_selection(session: AsyncSession, *, link_id: int, told: Clicker
 async def add_to_project(session: AsyncSession, *, link_id: int, told: ClickersToProject) -> ClickersAdded:
     """Add every person who clicked a link to a project, or to a new one; raises LinkNotFound and ProjectNotFound."""
     await _check_link(session, link_id)
-    if told.project_id is None:
-        project = await projects.create_project(session, fields={"name": told.name})
-    else:
-        project = await projects.read_project(session, project_id=told.project_id)
+    project = await project_of(session, told)
     params = told.of_whom | {"m_link": link_id}
     members = Membership(f"SELECT 0 AS selection_id, person_id, company_id FROM ({CLICKERS_OF}) AS c", params)
     done = await change_by_membership(session, project_id=project.id, members=members, add=True)

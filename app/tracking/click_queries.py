@@ -44,14 +44,33 @@ _PLACES = {
     True: "l.library_link_id = :link_id AND l.mailing_id = :mailing_id",
 }
 
-_CLICKERS = """
-    -- A page of clickers in the order of their lines; a range of library_link_clicker_pkey.
+_SHOWN = """
     SELECT k.recipient_id AS id, k.clicked_at, k.machine_clicked_at, r.mailing_id, m.name AS mailing_name, r.person_id,
            r.company_id, r.name, r.email
     FROM library_link_clicker AS k
     JOIN recipient AS r ON r.id = k.recipient_id LEFT JOIN mailing AS m ON m.id = r.mailing_id
+"""
+
+_CLICKERS = f"""
+    -- A page of clickers in the order of their lines; a range of library_link_clicker_pkey.
+    {_SHOWN}
     WHERE k.library_link_id = :link_id AND k.recipient_id > :after AND (:machines OR k.clicked_at IS NOT NULL)
-        AND (cast(:mailing_id AS bigint) IS NULL OR r.mailing_id = :mailing_id)
+    ORDER BY k.recipient_id LIMIT :limit
+"""
+
+_CLICKERS_IN_MAILING = f"""
+    -- The same of one mailing: of each place that the link has in it (link_library_link_idx) as many as a page has, a
+    -- range of link_clicker_pkey. Who clicked in other mailings is not looked at.
+    {_SHOWN}
+    WHERE k.library_link_id = :link_id AND k.recipient_id = ANY (ARRAY(
+        SELECT DISTINCT c.recipient_id FROM link AS l CROSS JOIN LATERAL (
+            SELECT recipient_id FROM link_clicker
+            WHERE link_id = l.id AND recipient_id > :after AND (:machines OR clicked_at IS NOT NULL)
+            ORDER BY recipient_id LIMIT :limit
+        ) AS c
+        WHERE l.library_link_id = :link_id AND l.mailing_id = :mailing_id
+        ORDER BY c.recipient_id LIMIT :limit
+    ))
     ORDER BY k.recipient_id LIMIT :limit
 """
 
@@ -94,10 +113,8 @@ async def page_of_clickers(
     session: AsyncSession, *, link_id: int, mailing_id: int | None, machines: bool, after: int | None, limit: int
 ) -> Sequence[Any]:
     """Return at most `limit + 1` recipients who clicked a library link, in the order of their ids."""
-    statement = text(_CLICKERS).bindparams(
-        sa.bindparam("machines", type_=sa.Boolean), sa.bindparam("mailing_id", type_=sa.BigInteger)
-    )
-    params = {
-        "link_id": link_id, "mailing_id": mailing_id, "machines": machines, "after": after or 0, "limit": limit + 1,
-    }  # fmt: skip
+    params = {"link_id": link_id, "machines": machines, "after": after or 0, "limit": limit + 1}
+    if mailing_id is not None:
+        params["mailing_id"] = mailing_id
+    statement = text(_CLICKERS if mailing_id is None else _CLICKERS_IN_MAILING)
     return (await run(session, statement, **params)).all()

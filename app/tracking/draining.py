@@ -72,7 +72,6 @@ class Drainer:
         self._tell = tell
         self._connection: asyncpg.Connection[Any] | None = None
         self._followers: dict[str, Follower] = {}
-        self._listed = 0.0
         self._stopping = asyncio.Event()
         self._behind = 0.0
 
