@@ -47,6 +47,14 @@ def location_of(target: str) -> bytes:
     return b"".join(bytes((octet,)) if octet in _PRINTABLE else b"%%%02X" % octet for octet in octets)
 
 
+def header_of(scope: Scope, name: bytes) -> bytes:
+    """Return a request's header, the first of several; nothing where there is none. `name` is in lower case."""
+    for found, value in scope["headers"]:
+        if found == name:
+            return bytes(value)
+    return b""
+
+
 async def send_redirect(send: Send, location: bytes) -> None:
     """Answer 302: a redirect that nobody may remember, so that every click comes by here."""
     await send({"type": "http.response.start", "status": 302, "headers": [(b"location", location), *_REDIRECT]})
@@ -63,8 +71,8 @@ async def send_notice(
     scope: Scope, send: Send, status: int, notice: Notice, *, look: Look, more: Headers | None = None
 ) -> None:
     """Answer with a page that says one thing, in the browser's language: who the reader is, only the database knows."""
-    accepted = next((value for name, value in scope["headers"] if name == b"accept-language"), b"")
-    language = choose_language(person=None, accept_language=accepted.decode("latin-1"))
+    accepted = header_of(scope, b"accept-language").decode("latin-1")
+    language = choose_language(person=None, accept_language=accepted)
     await send_letterhead(scope, send, _page_of(notice, language, look), status=status, more=more)
 
 

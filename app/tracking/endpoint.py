@@ -21,7 +21,7 @@ from app.platform.db import Database
 from app.platform.settings import Settings
 from app.platform.telemetry import Metrics, log
 from app.platform.tokens import InvalidToken, Purpose, TokenKey
-from app.tracking.answers import location_of, send_letterhead, send_notice, send_pixel, send_redirect
+from app.tracking.answers import header_of, location_of, send_letterhead, send_notice, send_pixel, send_redirect
 from app.tracking.client_limits import WRONG_TOKENS, ClientLimits, refuse
 from app.tracking.events import CLICK, OPEN, record_of
 from app.tracking.keeper import DrainerKeeper
@@ -177,11 +177,7 @@ class TrackingEndpoint:
         await send_notice(scope, send, 405, NOT_ALLOWED, look=look, more=[(b"allow", b"GET, HEAD")])
 
     def _record(self, scope: Scope, kind: int, mailing_id: int, recipient_id: int, link_id: int) -> Awaitable[None]:
-        agent = b""
-        for name, value in scope["headers"]:
-            if name == b"user-agent":
-                agent = value
-                break
+        agent = header_of(scope, b"user-agent")
         microseconds = time.time_ns() // 1000
         return self.tracking.recorder.record(
             record_of(kind, mailing_id, recipient_id, link_id, microseconds, scope["method"], agent)
@@ -190,8 +186,8 @@ class TrackingEndpoint:
 
 def _as_click(scope: Scope, recipient_id: int, link_id: int, link: Found) -> Click:
     mailing_id, library_link_id, _ = link
-    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    agent, languages = header_of(scope, b"user-agent"), header_of(scope, b"accept-language")
     return Click(
         recipient_id, mailing_id, link_id, library_link_id, datetime.now(UTC), scope["method"],
-        headers.get(b"user-agent", ""), headers.get(b"accept-language", ""),
+        agent.decode("latin-1"), languages.decode("latin-1"),
     )  # fmt: skip

@@ -77,9 +77,8 @@ async def recompute(
                 result = {name: value for name, value in progress.items() if name != "after"}
                 await close_operation(session, operation_id=operation_id, state=OperationState.SUCCEEDED, result=result)
                 return True
-            # Judged before anybody waits, so that the user agents are remembered when they do.
-            await _judge_batch(session, after=progress["after"], end=end, machine_seconds=machine_seconds)
-
+            if not dry_run:  # judged before anybody waits, so that the user agents are remembered when they do
+                await _judge_batch(session, after=progress["after"], end=end, machine_seconds=machine_seconds)
         then = await tried_again(
             partial(
                 _step, database, operation_id=operation_id, progress=progress, end=end, total=total,
