@@ -3,13 +3,14 @@
 A trigger says whom it is about (`Subject`) and where it comes from (`Origin`); nothing here knows of links or forms.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.actions import effect_queries as effects
 from app.actions.checking import field_fault, project_fault, selection_fault
-from app.actions.kinds import FollowUpSettings, Interests, Membership, RequestSettings, SetField, Settings
+from app.actions.kinds import FollowUpSettings, Interests, Membership, RequestSettings, SetField, Settings, User
 from app.actions.models import Assignment, FollowUp, ServiceRequest
 from app.actions.outcomes import Outcome, done, failed, skipped
 from app.audience import project_queries, selection_queries
@@ -129,14 +130,10 @@ async def _make_follow_up(
         return _nobody(subject)
     if settings.project_id is not None and (fault := await project_fault(session, settings.project_id)):
         return failed(fault)
-    name, email = settings.owner.name, settings.owner.email
-    if settings.our_contact and subject.our_contact_email:
-        name, email = subject.our_contact_name, subject.our_contact_email
     made = FollowUp(
-        run_id=origin.run_id, library_link_id=origin.library_link_id, mailing_id=origin.mailing_id,
-        recipient_id=origin.recipient_id, person_id=subject.person_id, company_id=subject.company_id,
+        **_whose(subject, origin), **_owner(settings.owner, subject, our_contact=settings.our_contact),
         type=settings.type, description=settings.description, project_id=settings.project_id,
-        duration_minutes=settings.duration_minutes, owner_name=name, owner_email=email,
+        duration_minutes=settings.duration_minutes,
     )  # fmt: skip
     await effects.add(session, made)
     return done(f"Made follow-up {made.id}.")
@@ -145,16 +142,21 @@ async def _make_follow_up(
 async def _make_request(session: AsyncSession, settings: RequestSettings, subject: Subject, origin: Origin) -> Outcome:
     if subject.person_id is None and subject.company_id is None:
         return _nobody(subject)
-    name = email = None
-    if settings.assignment is Assignment.OWNER and settings.owner is not None:
-        name, email = settings.owner.name, settings.owner.email
-        if settings.our_contact and subject.our_contact_email:
-            name, email = subject.our_contact_name, subject.our_contact_email
+    owner = settings.owner if settings.assignment is Assignment.OWNER else None
     made = ServiceRequest(
-        run_id=origin.run_id, library_link_id=origin.library_link_id, mailing_id=origin.mailing_id,
-        recipient_id=origin.recipient_id, person_id=subject.person_id, company_id=subject.company_id,
-        title=settings.title, priority=settings.priority, category=settings.category,
-        assignment=settings.assignment, owner_name=name, owner_email=email,
+        **_whose(subject, origin), **_owner(owner, subject, our_contact=settings.our_contact), title=settings.title,
+        priority=settings.priority, category=settings.category, assignment=settings.assignment,
     )  # fmt: skip
     await effects.add(session, made)
     return done(f"Made request {made.id}.")
+
+
+def _whose(subject: Subject, origin: Origin) -> dict[str, Any]:
+    return {**asdict(origin), "person_id": subject.person_id, "company_id": subject.company_id}
+
+
+def _owner(owner: User | None, subject: Subject, *, our_contact: bool) -> dict[str, Any]:
+    """Return the columns of an owner: the person's own contact where that is asked for and there is one."""
+    if owner is not None and our_contact and subject.our_contact_email:
+        return {"owner_name": subject.our_contact_name, "owner_email": subject.our_contact_email}
+    return {"owner_name": owner.name if owner else None, "owner_email": owner.email if owner else None}
